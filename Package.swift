@@ -1,0 +1,85 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Targets and the arrows between them: ../shared/DESIGN.md, section 2 (a target exists only where it has a
+// dependency, a privilege or a binary that no other target has). Imports point one way:
+//   CVTALinux, VTA <- VTAModule <- {VTACompiler, VTARuntime} <- VTAService <- {vtad, vtactl}
+
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .treatAllWarnings(as: .error),
+]
+
+let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-protobuf")
+let log = Target.Dependency.product(name: "Logging", package: "swift-log")
+let crypto = Target.Dependency.product(name: "Crypto", package: "swift-crypto")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let systemPackage = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+
+let package = Package(
+  name: "vta",
+  products: [
+    .executable(name: "vtad", targets: ["vtad"]),
+    .executable(name: "vtactl", targets: ["vtactl"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log.git", from: "1.16.0"),
+    .package(url: "https://github.com/apple/swift-nio.git", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-nio-http2.git", from: "1.46.0"),
+    .package(url: "https://github.com/apple/swift-crypto.git", from: "4.5.0"),
+    .package(url: "https://github.com/apple/swift-system.git", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-protobuf.git", from: "1.39.0"),
+    .package(url: "https://github.com/apple/swift-configuration.git", from: "1.4.0"),
+    .package(url: "https://github.com/grpc/grpc-swift-2.git", from: "2.4.0"),
+    .package(url: "https://github.com/grpc/grpc-swift-protobuf.git", from: "2.4.0"),
+    .package(url: "https://github.com/grpc/grpc-swift-nio-transport.git", from: "2.9.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle.git", from: "2.13.0"),
+  ],
+  targets: [
+    .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+    .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+    .systemLibrary(
+      name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
+    .systemLibrary(name: "CLibZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+
+    .target(name: "CVTALinux"),
+    .target(name: "VTA", swiftSettings: settings),
+    .target(
+      name: "VTAModule", dependencies: ["VTA", protobuf, crypto, systemPackage],
+      swiftSettings: settings),
+    .target(
+      name: "VTACompiler", dependencies: ["VTA", "VTAModule", protobuf],
+      swiftSettings: settings),
+    .target(
+      name: "VTARuntime", dependencies: ["VTA", "VTAModule", log], swiftSettings: settings),
+    .target(
+      name: "VTAService",
+      dependencies: [
+        "VTA", "VTAModule", "VTARuntime", "CVTALinux", "CSystemd", protobuf, log, systemPackage, crypto,
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHPACK", package: "swift-nio-http2"),
+        .product(name: "NIOHTTP2", package: "swift-nio-http2"),
+        .product(name: "GRPCCore", package: "grpc-swift-2"),
+        .product(name: "GRPCProtobuf", package: "grpc-swift-protobuf"),
+        .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Configuration", package: "swift-configuration"),
+      ],
+      swiftSettings: settings),
+    .executableTarget(
+      name: "vtad", dependencies: ["VTAService", arguments, log], swiftSettings: settings),
+    .executableTarget(
+      name: "vtactl",
+      dependencies: [
+        "VTA", "VTAModule", "VTACompiler", "VTARuntime", "VTAService",
+        "CLibPNG", "CTurboJPEG", "CLibZip", arguments, log, systemPackage,
+      ], swiftSettings: settings),
+
+    .testTarget(name: "VTATests", dependencies: ["VTA"], swiftSettings: settings),
+  ]
+)

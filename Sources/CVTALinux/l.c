@@ -1,0 +1,1 @@
+int vta_placeholder(void){return 0;}

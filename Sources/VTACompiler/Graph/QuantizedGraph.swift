@@ -1,0 +1,160 @@
+package import VTAModule
+
+/// The integer network: what quantization produces, `--dump-quantized` writes and code generation consumes.
+///
+/// Every device value is a signed integer tensor of the accelerator's INP width, zero point 0, of shape
+/// channels × height × width per sample. All arithmetic is exact (32-bit wrap-around can't occur for legal graphs).
+package struct QuantizedGraph: Sendable {
+  package var name: String
+  package var inputs: [ModelTensor]
+  package var outputs: [ModelTensor]
+  package var values: [QuantizedValue]
+  /// In execution order.
+  package var steps: [QuantizedStep]
+
+  package init(
+    name: String, inputs: [ModelTensor], outputs: [ModelTensor], values: [QuantizedValue],
+    steps: [QuantizedStep]
+  ) {
+    self.name = name
+    self.inputs = inputs
+    self.outputs = outputs
+    self.values = values
+    self.steps = steps
+  }
+}
+
+/// An activation on the accelerator.
+package struct QuantizedValue: Sendable {
+  /// The ONNX value's name; unique in the graph.
+  package var name: String
+  package var channels: Int
+  package var height: Int
+  package var width: Int
+  package var scale: Float
+
+  package init(name: String, channels: Int, height: Int, width: Int, scale: Float) {
+    self.name = name
+    self.channels = channels
+    self.height = height
+    self.width = width
+    self.scale = scale
+  }
+}
+
+package struct QuantizedStep: Sendable {
+  /// The ONNX node's name (made unique), and the ONNX operators it stands for, e.g. `Conv+Relu`.
+  package var name: String
+  package var op: String
+  /// For the report: why it is where it is, or how it was mapped.
+  package var why: String
+  package var operation: QuantizedOperation
+
+  package init(name: String, op: String, why: String, operation: QuantizedOperation) {
+    self.name = name
+    self.op = op
+    self.why = why
+    self.operation = operation
+  }
+}
+
+package enum QuantizedOperation: Sendable {
+  /// `output = clip(rint(input / scale(output)), -2^(bits-1), 2^(bits-1) - 1)`; the host input has the batch axis
+  /// first and otherwise the elements of C×H×W in this order.
+  case quantize(input: HostTensorName, output: Int)
+  case accumulate(Accumulate, output: Int)
+  case maxPool(MaxPool, output: Int)
+  case dequantize(input: Int, output: HostTensorName, shape: [Int])
+  case softmax(input: HostTensorName, output: HostTensorName, axis: Int)
+  case reshape(input: HostTensorName, output: HostTensorName, shape: [Int])
+}
+
+/// `acc[o, y, x] = bias[o] + Σ over terms`; `out = clip(acc >> shift[o], low, high)` with an arithmetic shift.
+///
+/// Convolution, dense, pooling by averages, residual addition and stand-alone activation are all of this form: the
+/// GEMM core is the universal mover (an identity or diagonal weight tile brings an int8 tensor to the accumulator).
+/// Rounding (half up) is part of the bias: the quantizer adds `2^(shift - 1)`.
+package struct Accumulate: Sendable {
+  package var terms: [AccumulateTerm]
+  /// One per output channel.
+  package var bias: [Int32]
+  /// One per output channel, 0…30; code generation splits what the profile cannot shift in one instruction.
+  package var shift: [Int]
+  package var low: Int
+  package var high: Int
+
+  package init(terms: [AccumulateTerm], bias: [Int32], shift: [Int], low: Int, high: Int) {
+    self.terms = terms
+    self.bias = bias
+    self.shift = shift
+    self.low = low
+    self.high = high
+  }
+}
+
+package struct AccumulateTerm: Sendable {
+  package enum Weights: Sendable {
+    /// `outputChannels × inputChannels × kernelHeight × kernelWidth`, row-major.
+    case dense([Int8])
+    /// Output channel o sees only input channel o: `channels × kernelHeight × kernelWidth`.
+    case depthwise([Int8])
+  }
+  /// Index of a value of the graph.
+  package var input: Int
+  package var weights: Weights
+  package var kernel: (height: Int, width: Int)
+  package var stride: (height: Int, width: Int)
+  /// Zeros around the input.
+  package var padding: Padding
+
+  package init(
+    input: Int, weights: Weights, kernel: (height: Int, width: Int),
+    stride: (height: Int, width: Int), padding: Padding
+  ) {
+    self.input = input
+    self.weights = weights
+    self.kernel = kernel
+    self.stride = stride
+    self.padding = padding
+  }
+}
+
+package struct Padding: Hashable, Sendable {
+  package var top: Int
+  package var left: Int
+  package var bottom: Int
+  package var right: Int
+
+  package init(top: Int, left: Int, bottom: Int, right: Int) {
+    self.top = top
+    self.left = left
+    self.bottom = bottom
+    self.right = right
+  }
+
+  package static let none = Padding(top: 0, left: 0, bottom: 0, right: 0)
+}
+
+/// Maximum over the window; positions outside the input do not take part (ONNX's -∞ padding). Input and output have
+/// the same scale.
+package struct MaxPool: Sendable {
+  package var input: Int
+  package var kernel: (height: Int, width: Int)
+  package var stride: (height: Int, width: Int)
+  package var padding: Padding
+  /// Clip of a fused activation; the full range if there is none.
+  package var low: Int
+  package var high: Int
+
+  package init(
+    input: Int, kernel: (height: Int, width: Int), stride: (height: Int, width: Int),
+    padding: Padding, low: Int, high: Int
+  ) {
+    self.input = input
+    self.kernel = kernel
+    self.stride = stride
+    self.padding = padding
+    self.low = low
+    self.high = high
+  }
+}
