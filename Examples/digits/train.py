@@ -1,8 +1,9 @@
 """Trains the digits network and writes every file of this folder that is not source.
 
-A residual network of about 75,000 parameters learns scikit-learn's handwritten digits (1797 images of 8 x 8 pixels,
-values 0...16). The same description of the network is walked twice: once by JAX to train it, once to write the ONNX
-graph, so the two cannot drift apart. Everything random comes from SEED: the same machine writes the same bytes.
+A residual network of about 75,000 parameters learns scikit-learn's handwritten digits (1797 images of 8 x 8
+pixels, values 0...16). The same description of the network is walked twice: once by JAX to train it, once to
+write the ONNX graph, so the two cannot drift apart. Everything random comes from SEED: the same machine
+writes the same bytes.
 """
 
 import json
@@ -89,7 +90,9 @@ class Evaluate:
         mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3))
         self.statistics[f"{name}.mean"], self.statistics[f"{name}.variance"] = mean, variance
         factor = self.parameters[f"{name}.scale"] / jnp.sqrt(variance + EPSILON)
-        return (x - mean[:, None, None]) * factor[:, None, None] + self.parameters[f"{name}.shift"][:, None, None]
+        return (x - mean[:, None, None]) * factor[:, None, None] + self.parameters[f"{name}.shift"][
+            :, None, None
+        ]
 
     def relu(self, name, x):
         return jnp.maximum(x, 0)
@@ -124,8 +127,13 @@ class Export:
 
     def conv(self, name, x, channels_in, channels_out, kernel, stride=1):
         return self.node(
-            "Conv", name, [x, self.parameter(f"{name}.weight")],
-            kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[kernel // 2] * 4)
+            "Conv",
+            name,
+            [x, self.parameter(f"{name}.weight")],
+            kernel_shape=[kernel] * 2,
+            strides=[stride] * 2,
+            pads=[kernel // 2] * 4,
+        )
 
     def norm(self, name, x):
         parts = [self.parameter(f"{name}.{part}") for part in ("scale", "shift", "mean", "variance")]
@@ -154,12 +162,15 @@ def export(parameters, statistics):
     logits = network(walk, "image")
     walk.nodes.append(helper.make_node("Softmax", [logits], ["probabilities"], name="softmax", axis=1))
     graph = helper.make_graph(
-        walk.nodes, "digits",
+        walk.nodes,
+        "digits",
         [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
         [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", 10])],
-        walk.initializers)
+        walk.initializers,
+    )
     model = helper.make_model(
-        graph, producer_name="train.py", opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        graph, producer_name="train.py", opset_imports=[helper.make_opsetid("", 17)], ir_version=8
+    )
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -168,11 +179,11 @@ def shifted(images, random):
     """Each image moved by -1, 0 or 1 pixel in both directions."""
     padded = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)))
     offsets = random.integers(0, 3, (len(images), 2))
-    return np.stack([image[:, y:y + 8, x:x + 8] for image, (y, x) in zip(padded, offsets)])
+    return np.stack([image[:, y : y + 8, x : x + 8] for image, (y, x) in zip(padded, offsets, strict=True)])
 
 
 def train(images, labels):
-    """Adam with decoupled weight decay and a cosine schedule. Returns parameters and statistics of all images."""
+    """Adam, decoupled weight decay, cosine schedule. Returns parameters, and statistics of all images."""
     initial = Initialize(SEED)
     network(initial, None)
     parameters = initial.parameters
@@ -201,7 +212,7 @@ def train(images, labels):
     step = 0
     for _ in range(EPOCHS):
         order = random.permutation(len(images))
-        for batch in np.split(order[:len(order) // BATCH * BATCH], len(order) // BATCH):
+        for batch in np.split(order[: len(order) // BATCH * BATCH], len(order) // BATCH):
             x = shifted(images[batch], random)
             parameters, first, second = update(parameters, first, second, step, x, labels[batch])
             step += 1
@@ -214,8 +225,12 @@ def split(count):
     """Index lists. Calibration images are part of the training images; held-out ones are in neither."""
     order = np.random.default_rng(SEED).permutation(count)
     held_out, rest = np.sort(order[:HELD_OUT]), order[HELD_OUT:]
-    return {"seed": SEED, "training": np.sort(rest).tolist(), "calibration": np.sort(rest[:CALIBRATION]).tolist(),
-            "heldout": held_out.tolist()}
+    return {
+        "seed": SEED,
+        "training": np.sort(rest).tolist(),
+        "calibration": np.sort(rest[:CALIBRATION]).tolist(),
+        "heldout": held_out.tolist(),
+    }
 
 
 def write_pictures(images, labels, indices):
@@ -238,7 +253,8 @@ def main():
     onnx.save(model, FOLDER / "digits.onnx")
     np.savez(FOLDER / "calibration.npz", image=images[indices["calibration"]])
     np.savez_compressed(
-        FOLDER / "heldout.npz", image=images[held_out], label=labels[held_out], index=np.array(held_out))
+        FOLDER / "heldout.npz", image=images[held_out], label=labels[held_out], index=np.array(held_out)
+    )
     write_pictures(images, labels, held_out)
     (FOLDER / "splits.json").write_text(json.dumps(indices) + "\n")
     (FOLDER / "labels.txt").write_text("".join(f"{digit}\n" for digit in range(10)))
@@ -248,7 +264,7 @@ def main():
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     answers = session.run(None, {"image": images[held_out]})[0].argmax(1)
     right = int((answers == labels[held_out]).sum())
-    print(f"digits.onnx: {right} of {len(held_out)} held-out images right ({right / len(held_out):.2%}) as float")
+    print(f"digits.onnx: {right} of {len(held_out)} held-out images right ({right / len(held_out):.2%})")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Computes, with numpy alone, what a network dumped by `vtactl compile --dump-quantized` must answer, bit for bit.
+"""Computes, with numpy alone, what a network dumped by `vtactl compile --dump-quantized` must answer.
 
-Written from the description of the format (Documentation/QuantizedGraph.md), not from the compiler or the runtime.
-As a program: `quantized_reference.py DUMP NAME=FILE.npy ... --output-dir DIR` writes every device value and output.
+Written from the description of the format (Documentation/QuantizedGraph.md), not from the compiler or the
+runtime. As a program, `quantized_reference.py DUMP NAME=FILE.npy ... --output-dir DIR` writes every device
+value and output.
 """
 
 import argparse
@@ -106,7 +107,7 @@ def padded_windows(x, kernel, stride, padding, outside):
     top, left, bottom, right = padding
     x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=outside)
     windows = np.lib.stride_tricks.sliding_window_view(x, tuple(kernel), (2, 3))
-    return windows[:, :, ::stride[0], ::stride[1]]
+    return windows[:, :, :: stride[0], :: stride[1]]
 
 
 def file_name(name):
