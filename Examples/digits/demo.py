@@ -1,7 +1,7 @@
 """`make demo`: an ONNX file becomes a module, and `vtad` answers with it as well as the float network does.
 
-Exits with 1 if the quantized network's held-out accuracy is not within half a point of the float network's, or
-that is below 97 %.
+Exits with 1 if the quantized network's held-out accuracy is not within half a point of the float network's,
+or that is below 97 %.
 """
 
 import json

@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-# Decibels that int8 activations (one scale per tensor, requantized by shifts) can be expected to keep. Uniform
-# inputs in 8 bits have about 50; a layer that sums many of them, with 8-bit weights and outputs, keeps over 30.
-# A wrong layer falls near or below 0.
+# Decibels that int8 activations (one scale per tensor, requantized by shifts) can be expected to keep.
+# Uniform inputs in 8 bits have about 50; a layer that sums many of them, with 8-bit weights and outputs,
+# keeps over 30. A wrong layer falls near or below 0.
 ONE_LAYER = 30
 SEVERAL_LAYERS = 25
 # Opset and the newest IR version that every runtime of that opset accepts.
