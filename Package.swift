@@ -70,7 +70,7 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "Configuration", package: "swift-configuration"),
       ],
-      swiftSettings: settings),
+      exclude: ["Protos"], swiftSettings: settings),
     .executableTarget(
       name: "vtad", dependencies: ["VTAService", arguments, log], swiftSettings: settings),
     .executableTarget(
