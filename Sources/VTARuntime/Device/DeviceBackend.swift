@@ -1,0 +1,30 @@
+package import VTA
+
+/// What an accelerator offers to the runtime: memory, a way to fill and read it, and runs.
+///
+/// A backend lives on one thread (``DeviceWorker``) and is called from there only. It may throw at any call; after a
+/// failed run the device is reset before anything else runs.
+package protocol DeviceBackend: AnyObject {
+  /// The target that the device is, `nil` if it takes on that of each module.
+  var fixedTarget: Target? { get }
+
+  /// Makes the device run programs of this target; a fixed device refuses any other than its own.
+  func prepare(for target: Target) throws(DeviceError)
+
+  /// Device memory that starts on ``Limits/regionAlignment`` and holds zeros.
+  func allocate(byteCount: UInt64) throws(DeviceError) -> DeviceAddress
+  /// Takes back what ``allocate(byteCount:)`` gave out.
+  func free(_ address: DeviceAddress)
+
+  func copyIn(_ bytes: [UInt8], to address: DeviceAddress) throws(DeviceError)
+  func copyOut(from address: DeviceAddress, byteCount: Int) throws(DeviceError) -> [UInt8]
+
+  /// Runs `count` instructions at `instructions` until FINISH. A backend that can't stop a run at the deadline must
+  /// at least not start one after it.
+  func run(
+    instructions: DeviceAddress, count: UInt32, deadline: ContinuousClock.Instant?
+  ) throws(DeviceError)
+
+  /// Brings the device back to the state after power-up; memory keeps its contents.
+  func reset() throws(DeviceError)
+}

@@ -1,0 +1,46 @@
+package import VTA
+
+/// Why a device can't be opened, or didn't do what it was asked for.
+package enum DeviceError: Error, Equatable, CustomStringConvertible {
+  /// The name is none of those that exist.
+  case unknownDevice(name: String)
+  /// The part behind `sim:` is neither a target nor a readable configuration.
+  case unusableTarget(name: String, reason: String)
+  case threadFailed(code: Int32)
+  /// A fixed device got a module for another target.
+  case wrongTarget(device: Target, module: Target)
+  /// The device has no implementation of this target's profile.
+  case unsupportedTarget(target: Target, reason: String)
+  case outOfMemory(requested: UInt64, reason: String)
+  case badAccess(address: DeviceAddress, byteCount: UInt64, reason: String)
+  case runFailed(reason: String)
+  case deadlineExceeded
+  /// A failed reset left the device unusable.
+  case failed(reason: String)
+  case closed
+
+  package var description: String {
+    switch self {
+    case .unknownDevice(let name):
+      "the device \(name) doesn't exist; use auto, sim, sim:TARGET (\(Self.targetNames)) or sim:FILE.json"
+    case .unusableTarget(let name, let reason):
+      "the device \(name) can't be opened: \(reason); use sim:TARGET (\(Self.targetNames)) or sim:FILE.json"
+    case .threadFailed(let code):
+      "the system gave no thread for the device (error \(code)); stop other programs or raise the limit"
+    case .wrongTarget(let device, let module):
+      "the module is compiled for \(module.description), but the device is \(device.description); compile it for this target"
+    case .unsupportedTarget(let target, let reason):
+      "the device can't run modules for \(target.description): \(reason)"
+    case .outOfMemory(let requested, let reason):
+      "the device has no memory for \(requested) bytes more (\(reason)); unload a model"
+    case .badAccess(let address, let byteCount, let reason):
+      "\(byteCount) bytes at device address \(address) can't be accessed: \(reason)"
+    case .runFailed(let reason): "the run failed on the device: \(reason)"
+    case .deadlineExceeded: "the deadline passed before the run was done; allow more time"
+    case .failed(let reason): "the device is out of order since a reset failed: \(reason)"
+    case .closed: "the device is closed"
+    }
+  }
+
+  private static var targetNames: String { Target.named.map(\.name).joined(separator: ", ") }
+}

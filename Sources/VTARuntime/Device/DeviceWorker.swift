@@ -1,0 +1,121 @@
+private import Synchronization
+package import VTAModule
+
+/// A device and the one thread that drives it.
+///
+/// Names: `auto`, `sim` (takes on each module's target), `sim:TARGET` or `sim:FILE.json` (fixed). Calls may come from any
+/// task; each waits its turn in a bounded queue and then runs on the device's thread without interruption. A cancelled
+/// task's run is not started, or stops between two groups of samples.
+package final class DeviceWorker: Sendable {
+  private let thread: DeviceThread
+  private let shared: SharedDescription
+
+  /// - Throws: ``DeviceError``: the name is unknown (the sentence lists what exists), or the device can't be opened.
+  package static func open(_ name: String) throws(DeviceError) -> DeviceWorker {
+    try DeviceWorker(DeviceName.resolve(name))
+  }
+
+  init(_ resolved: DeviceName.Resolved) throws(DeviceError) {
+    let shared = SharedDescription(resolved.description)
+    self.shared = shared
+    thread = try DeviceThread { () throws(DeviceError) in
+      Device(backend: try resolved.makeBackend(), shared: shared)
+    }
+  }
+
+  deinit { thread.requestStop() }
+
+  package var description: DeviceDescription { shared.value }
+
+  /// Allocates regions, patches a private copy of each program and verifies it.
+  /// - Throws: ``RuntimeError`` or ``DeviceError``.
+  package func load(_ module: Module) async throws -> LoadedModel {
+    let (identifier, byteCount) = try await perform { device in
+      let model = try device.load(module)
+      return (model.identifier, model.memoryByteCount)
+    }
+    return LoadedModel(
+      module: module, memoryByteCount: byteCount, identifier: identifier, worker: self)
+  }
+
+  /// Gives the model's device memory back. Runs that wait for it get ``RuntimeError/modelUnloaded(name:)``.
+  package func unload(_ model: LoadedModel) async {
+    let identifier = model.identifier
+    // A closed device has no models any more.
+    try? await perform { $0.unload(identifier) }
+  }
+
+  /// - Parameters:
+  ///   - inputs: by name; the batch axis first with any N ≥ 1.
+  ///   - deadline: from now, waiting included; `nil`: none. It is looked at before the start and between the programs of
+  ///     a run; a program that runs is not stopped by it.
+  ///   - dumpTensors: fill in ``RunResult/deviceTensors``.
+  /// - Throws: ``RuntimeError``, ``DeviceError`` or `CancellationError`. Unfit inputs are refused before the device is
+  ///   involved.
+  package func run(
+    _ model: LoadedModel, inputs: [String: Tensor], deadline: Duration? = nil, dumpTensors: Bool = false
+  ) async throws -> RunResult {
+    let submitted = ContinuousClock.now
+    let samples = try InputCheck.sampleCount(of: inputs, for: model.module)
+    let cancellation = Cancellation()
+    let request = RunRequest(
+      model: model.identifier, name: model.module.name, inputs: inputs, samples: samples,
+      deadline: deadline.map { submitted + $0 }, dumpTensors: dumpTensors, cancellation: cancellation)
+    return try await withTaskCancellationHandler {
+      try await perform { device in
+        let queued = ContinuousClock.now - submitted
+        var result = try device.run(request)
+        result.timings.queue = queued
+        return result
+      }
+    } onCancel: {
+      cancellation.cancel()
+    }
+  }
+
+  /// Refuses what waits, lets the current run end and closes the device. Later calls get ``DeviceError/closed``.
+  package func shutdown() async { await thread.stop() }
+
+  /// Frees a model's memory without waiting.
+  func forget(_ identifier: UInt64) {
+    let job = DeviceThread.Job(run: { $0.unload(identifier) }, refuse: { _ in })
+    _ = thread.submit(job, evenIfFull: true)
+  }
+
+  private func perform<Result: Sendable>(
+    _ body: @escaping @Sendable (Device) throws -> Result
+  ) async throws -> Result {
+    try await withCheckedThrowingContinuation { continuation in
+      let job = DeviceThread.Job(
+        run: { device in continuation.resume(with: Swift.Result { try body(device) }) },
+        refuse: { continuation.resume(throwing: $0) })
+      switch thread.submit(job) {
+      case nil: break
+      case .full: continuation.resume(throwing: RuntimeError.queueFull(limit: DeviceThread.queueLimit))
+      case .closed: continuation.resume(throwing: DeviceError.closed)
+      }
+    }
+  }
+}
+
+/// The description, written on the device's thread and read from anywhere.
+final class SharedDescription: Sendable {
+  private let storage: Mutex<DeviceDescription>
+
+  init(_ description: DeviceDescription) { storage = Mutex(description) }
+
+  var value: DeviceDescription { storage.withLock { $0 } }
+
+  func setState(_ state: DeviceDescription.State) { storage.withLock { $0.state = state } }
+}
+
+/// Set once when the caller's task is cancelled.
+final class Cancellation: Sendable {
+  private let flag = Atomic(false)
+
+  func cancel() { flag.store(true, ordering: .relaxed) }
+
+  func check() throws(CancellationError) {
+    if flag.load(ordering: .relaxed) { throw CancellationError() }
+  }
+}

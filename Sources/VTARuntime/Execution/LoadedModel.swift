@@ -1,0 +1,23 @@
+package import VTAModule
+
+/// A model in device memory. Made by ``DeviceWorker/load(_:)``; gives its memory back when it is unloaded, at the latest
+/// when nobody refers to it any more.
+package final class LoadedModel: Sendable {
+  package let module: Module
+  /// Device memory of all regions and instruction streams.
+  package let memoryByteCount: UInt64
+  /// Names it on the thread of ``worker``.
+  let identifier: UInt64
+  let worker: DeviceWorker
+
+  init(module: Module, memoryByteCount: UInt64, identifier: UInt64, worker: DeviceWorker) {
+    self.module = module
+    self.memoryByteCount = memoryByteCount
+    self.identifier = identifier
+    self.worker = worker
+  }
+
+  package var device: DeviceDescription { worker.description }
+
+  deinit { worker.forget(identifier) }
+}

@@ -1,0 +1,104 @@
+internal import VTA
+internal import VTAModule
+
+/// One request on the device: samples in groups of the hardware's BATCH, each group through all steps.
+struct ModelRun {
+  private let request: RunRequest
+  private let model: ResidentModel
+  private let backend: any DeviceBackend
+
+  init(request: RunRequest, model: ResidentModel, backend: any DeviceBackend) {
+    self.request = request
+    self.model = model
+    self.backend = backend
+  }
+
+  private var module: Module { model.module }
+  private var configuration: HardwareConfiguration { module.target.configuration }
+
+  /// - Throws: ``RuntimeError/deadlineExceeded``, ``DeviceError``, `CancellationError`.
+  func result() throws -> RunResult {
+    try backend.prepare(for: module.target)
+    let started = ContinuousClock.now
+    let inputs = request.inputs.mapValues { $0.elements(as: Float.self) }
+    var device = Duration.zero
+    var outputs = [[Float]](repeating: [], count: module.outputs.count)
+    var tensors = [[Int8]](repeating: [], count: request.dumpTensors ? module.deviceTensors.count : 0)
+    for first in stride(from: 0, to: request.samples, by: configuration.batch) {
+      try request.cancellation.check()
+      let count = min(configuration.batch, request.samples - first)
+      var group = SampleGroup(count: count, values: slice(inputs, first..<(first + count)))
+      for step in module.steps { try take(step, &group, &device) }
+      for (index, output) in module.outputs.enumerated() { outputs[index] += group.values[output.name] ?? [] }
+      for index in tensors.indices { tensors[index] += try unpack(index, samples: count) }
+    }
+    return RunResult(
+      outputs: zip(module.outputs, outputs).map { ($0.name, Tensor($1, shape: stacked($0.shape))) },
+      timings: RunTimings(device: device, host: ContinuousClock.now - started - device),
+      deviceTensors: Dictionary(
+        uniqueKeysWithValues: zip(module.deviceTensors, tensors).map { tensor, values in
+          (tensor.name, Tensor(values, shape: stacked([1, tensor.channels, tensor.height, tensor.width])))
+        }))
+  }
+
+  /// What the host knows during one pass through the steps.
+  private struct SampleGroup {
+    /// Samples in it; fewer than BATCH only in the last group.
+    let count: Int
+    /// Host tensors: the samples' elements, one sample after the other.
+    var values: [HostTensorName: [Float]]
+  }
+
+  private func take(_ step: Step, _ group: inout SampleGroup, _ device: inout Duration) throws {
+    switch step {
+    case .quantize(let input, let output):
+      let bits = configuration.inpBits
+      let quantized = HostOperators.quantize(
+        group.values[input] ?? [], scale: module.deviceTensors[output].scale,
+        low: -Float(1 << (bits - 1)), high: Float((1 << (bits - 1)) - 1))
+      try pack(quantized, into: output, samples: group.count)
+    case .program(let index):
+      let start = ContinuousClock.now
+      if let deadline = request.deadline, start >= deadline { throw RuntimeError.deadlineExceeded }
+      let program = model.programs[index]
+      try backend.run(instructions: program.address, count: program.count, deadline: request.deadline)
+      device += ContinuousClock.now - start
+    case .dequantize(let input, let output, _):
+      group.values[output] = HostOperators.dequantize(
+        try unpack(input, samples: group.count), scale: module.deviceTensors[input].scale)
+    case .softmax(let input, let output, let axis):
+      let shape = model.hostShapes[input] ?? []
+      group.values[output] = HostOperators.softmax(
+        group.values[input] ?? [], extent: shape[axis], stride: shape[(axis + 1)...].reduce(1, *))
+    case .reshape(let input, let output, _):
+      group.values[output] = group.values[input]
+    }
+  }
+
+  private func pack(_ values: [Int8], into index: Int, samples: Int) throws {
+    let tensor = module.deviceTensors[index]
+    let bytes = tensor.layout(configuration).pack(values, samples: samples)
+    try backend.copyIn(bytes, to: address(of: tensor))
+  }
+
+  private func unpack(_ index: Int, samples: Int) throws -> [Int8] {
+    let tensor = module.deviceTensors[index]
+    let layout = tensor.layout(configuration)
+    return layout.unpack(
+      try backend.copyOut(from: address(of: tensor), byteCount: layout.byteCount), samples: samples)
+  }
+
+  private func address(of tensor: DeviceTensor) -> DeviceAddress {
+    model.regions[tensor.region].advanced(by: tensor.byteOffset)
+  }
+
+  private func slice(_ inputs: [String: [Float]], _ samples: Range<Int>) -> [HostTensorName: [Float]] {
+    inputs.mapValues { values in
+      let size = values.count / request.samples
+      return Array(values[(samples.lowerBound * size)..<(samples.upperBound * size)])
+    }
+  }
+
+  /// The shape with the request's number of samples.
+  private func stacked(_ shape: [Int]) -> [Int] { [request.samples] + shape.dropFirst() }
+}
