@@ -52,8 +52,8 @@ let package = Package(
       name: "VTAModule", dependencies: ["VTA", protobuf, crypto, systemPackage],
       swiftSettings: settings),
     .target(
-      name: "VTACompiler", dependencies: ["VTA", "VTAModule", protobuf],
-      swiftSettings: settings),
+      name: "VTACompiler", dependencies: ["VTA", "VTAModule", protobuf, systemPackage],
+      exclude: ["Import/Protos"], swiftSettings: settings),
     .target(
       name: "VTARuntime", dependencies: ["VTA", "VTAModule", log], swiftSettings: settings),
     .target(

@@ -40,3 +40,4 @@ service() {
 plugins
 service Sources/VTAService/Protos/inference.proto
 service Sources/VTAService/Protos/vta.proto
+messages Sources/VTACompiler/Import/Protos/onnx.proto Internal

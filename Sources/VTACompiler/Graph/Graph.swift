@@ -1,0 +1,169 @@
+/// The float network between import and quantization. Every operator of the accelerator is one of two operations:
+/// a sum of weighted windows with bias and bounds, or a maximum over windows (see ``QuantizedGraph``).
+struct Graph: Sendable {
+  var name: String
+  /// Values that the user passes in.
+  var inputs: [Int]
+  var outputs: [GraphOutput]
+  var values: [GraphValue]
+  /// In execution order.
+  var nodes: [GraphNode]
+}
+
+struct GraphOutput: Hashable, Sendable {
+  /// The name in the model; differs from the value's where an Identity stood between them.
+  var name: String
+  var value: Int
+}
+
+/// An activation.
+struct GraphValue: Hashable, Sendable {
+  var name: String
+  /// Batch axis (extent 1) first.
+  var shape: [Int]
+
+  var elementCount: Int { shape.reduce(1, *) }
+  var geometry: Geometry { Geometry(shape: shape) }
+}
+
+/// How an activation lies on the accelerator: its elements in row-major order as channels × height × width.
+struct Geometry: Hashable, Sendable {
+  var channels: Int
+  var height: Int
+  var width: Int
+
+  /// N×C×H×W as it is; axis 1 of other ranks is the channel axis, and the rest is one row.
+  init(shape: [Int]) {
+    channels = shape.count > 1 ? shape[1] : 1
+    height = shape.count == 4 ? shape[2] : 1
+    width = shape.count == 4 ? shape[3] : shape.dropFirst(2).reduce(1, *)
+  }
+
+  var positions: Int { height * width }
+  var elementCount: Int { channels * positions }
+}
+
+/// One operation and the ONNX operators it stands for, in their order.
+struct GraphNode: Sendable {
+  var name: String
+  var operators: [String]
+  var operation: Operation
+  var output: Int
+
+  /// One entry per use: a value that is added to itself appears twice.
+  var inputs: [Int] {
+    switch operation {
+    case .linear(let layer): layer.terms.map(\.input)
+    case .maxPool(let pool): [pool.input]
+    case .reshape(let input), .softmax(let input, _): [input]
+    }
+  }
+}
+
+enum Operation: Sendable {
+  case linear(LinearLayer)
+  case maxPool(MaxPoolLayer)
+  /// Same elements, the shape of the output.
+  case reshape(input: Int)
+  case softmax(input: Int, axis: Int)
+}
+
+/// `clip(bias[o] + Σ over terms, bounds)`: convolution, dense, normalization, averages, addition, activation.
+struct LinearLayer: Sendable {
+  var terms: [LinearTerm]
+  /// One per output channel.
+  var bias: [Float]
+  var bounds = Bounds.none
+
+  /// That no weight and no bias is infinite or not a number.
+  var isFinite: Bool { bias.allSatisfy(\.isFinite) && terms.allSatisfy(\.weights.isFinite) }
+}
+
+struct LinearTerm: Sendable {
+  enum Weights: Sendable {
+    /// `outputChannels × inputChannels × kernelHeight × kernelWidth`, row-major.
+    case dense([Float])
+    /// Output channel o sees only input channel o: `channels × kernelHeight × kernelWidth`.
+    case depthwise([Float])
+    /// As depthwise, with one weight for all channels and positions: identity and average.
+    case uniform(Float)
+
+    var isFinite: Bool {
+      switch self {
+      case .dense(let values), .depthwise(let values): values.allSatisfy(\.isFinite)
+      case .uniform(let value): value.isFinite
+      }
+    }
+  }
+  var input: Int
+  var weights: Weights
+  var window: Window
+
+  /// The input itself, times `weight`.
+  static func scaled(_ input: Int, by weight: Float = 1) -> LinearTerm {
+    LinearTerm(input: input, weights: .uniform(weight), window: .point)
+  }
+}
+
+struct MaxPoolLayer: Sendable {
+  var input: Int
+  /// Positions in the padding do not take part.
+  var window: Window
+  var bounds = Bounds.none
+}
+
+/// Kernel, stride and zeros around the input of an operation that slides over height and width.
+struct Window: Hashable, Sendable {
+  struct Extent: Hashable, Sendable {
+    var height: Int
+    var width: Int
+  }
+  var kernel: Extent
+  var stride: Extent
+  var padding: Padding
+
+  static let point = Window(
+    kernel: Extent(height: 1, width: 1), stride: Extent(height: 1, width: 1), padding: .none)
+
+  /// Windows that lie inside the padded input; `nil` if there is none.
+  func outputSize(height: Int, width: Int) -> (height: Int, width: Int)? {
+    let freeRows = height + padding.top + padding.bottom - kernel.height
+    let freeColumns = width + padding.left + padding.right - kernel.width
+    guard freeRows >= 0, freeColumns >= 0 else { return nil }
+    return (freeRows / stride.height + 1, freeColumns / stride.width + 1)
+  }
+}
+
+/// What an activation function clips to, in real numbers.
+struct Bounds: Hashable, Sendable {
+  var low: Float
+  var high: Float
+
+  static let none = Bounds(low: -.infinity, high: .infinity)
+  static let relu = Bounds(low: 0, high: .infinity)
+
+  func clip(_ value: Float) -> Float { Swift.min(Swift.max(value, low), high) }
+
+  /// The bounds of clipping to `self` first and to `next` then.
+  func followed(by next: Bounds) -> Bounds { Bounds(low: next.clip(low), high: next.clip(high)) }
+}
+
+extension Graph {
+  /// For each value, the nodes that read it, one entry per use.
+  func consumers() -> [[Int]] {
+    var result = [[Int]](repeating: [], count: values.count)
+    for (index, node) in nodes.enumerated() {
+      for input in node.inputs { result[input].append(index) }
+    }
+    return result
+  }
+
+  /// For each value, the node that computes it; `nil` for inputs and unused values.
+  func producers() -> [Int?] {
+    var result = [Int?](repeating: nil, count: values.count)
+    for (index, node) in nodes.enumerated() { result[node.output] = index }
+    return result
+  }
+
+  func isOutput(_ value: Int) -> Bool { outputs.contains { $0.value == value } }
+}

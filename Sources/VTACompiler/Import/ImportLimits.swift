@@ -1,0 +1,13 @@
+/// Bounds on what a model may declare, so that a small hostile file cannot ask for much.
+enum ImportLimits {
+  static let opsets: ClosedRange<Int> = 11...21
+  /// Bytes of a model file, and of one external data file.
+  static let fileBytes = 2 << 30
+  /// Elements of one activation per sample (512 MiB as float32).
+  static let activationElements = 1 << 27
+  static let rank = 8
+  /// Kernel and stride of a window, and padding on one side.
+  static let windowExtent = 1024
+  /// Nested messages; the ones the importer reads go seven deep.
+  static let messageDepth = 32
+}

@@ -1,0 +1,109 @@
+extension OperatorRow {
+  private static let windowAttributes: [String: ONNXAttributeProto.AttributeType] = [
+    "auto_pad": .string, "dilations": .ints, "kernel_shape": .ints, "pads": .ints, "strides": .ints,
+  ]
+
+  static let conv = OperatorRow(
+    name: "Conv",
+    mapping: "matrix products over the kernel's positions; the bias starts the sum",
+    inputs: [.activation("X"), .constant("W"), .optionalConstant("B")],
+    attributes: windowAttributes.merging(["group": .int]) { $1 },
+    constraints: OperatorConstraint.window + [
+      OperatorConstraint("group must be 1") { node in
+        let group = node.int("group", default: 1)
+        return group == 1 ? nil : "group is \(group)"
+      },
+      OperatorConstraint("the weights must be O×C×KH×KW for C input channels and the kernel KH×KW") { node in
+        guard let input = node.shape(0), let weights = node.shape(1), let kernel = node.kernelShape else {
+          return "the weights are missing"
+        }
+        let isLegal =
+          weights.count == 4 && weights[0] > 0 && weights[1] == input[1]
+          && Array(weights[2...]) == kernel
+        return isLegal
+          ? nil : "the weights are \(Shape.text(weights)) for \(input[1]) channels and a kernel of \(kernel)"
+      },
+      OperatorConstraint("the bias must have one value per output channel") { node in
+        guard let bias = node.shape(2), let weights = node.shape(1) else { return nil }
+        return bias == [weights[0]] ? nil : "the bias is \(Shape.text(bias))"
+      },
+    ]
+  ) { node, builder throws(CompileError) in
+    let (input, shape) = try node.activation(0)
+    let weights = try node.floats(1)
+    let (window, height, width) = try node.window(over: shape)
+    let channels = node.shape(1)?[0] ?? 0
+    let bias = node.constant(2) == nil ? [Float](repeating: 0, count: channels) : try node.floats(2)
+    let term = LinearTerm(input: input, weights: .dense(weights), window: window)
+    try builder.add(
+      .linear(LinearLayer(terms: [term], bias: bias)), shape: [shape[0], channels, height, width], for: node)
+  }
+
+  static let maxPool = OperatorRow(
+    name: "MaxPool",
+    mapping: "element-wise maximum of shifted tiles; padding does not take part",
+    inputs: [.activation("X")],
+    attributes: windowAttributes.merging(["ceil_mode": .int, "storage_order": .int]) { $1 },
+    constraints: OperatorConstraint.window + [.padsBelowKernel]
+  ) { node, builder throws(CompileError) in
+    let (input, shape) = try node.activation(0)
+    let (window, height, width) = try node.window(over: shape)
+    try builder.add(
+      .maxPool(MaxPoolLayer(input: input, window: window)), shape: [shape[0], shape[1], height, width],
+      for: node)
+  }
+
+  static let averagePool = OperatorRow(
+    name: "AveragePool",
+    mapping: "a sum over the window by matrix products with diagonal weights, and a shift",
+    inputs: [.activation("X")],
+    attributes: windowAttributes.merging(["ceil_mode": .int, "count_include_pad": .int]) { $1 },
+    constraints: OperatorConstraint.window + [
+      .padsBelowKernel,
+      OperatorConstraint(
+        "padding must count (count_include_pad = 1) or be 0, and ceil_mode must not add to it: "
+          + "the divisor must be the same everywhere"
+      ) { node in
+        guard let shape = node.shape(0), let (window, _, _) = try? node.window(over: shape) else {
+          return nil
+        }
+        let pads = node.ints("pads") ?? [0, 0, 0, 0]
+        let isExplicit = node.string("auto_pad", default: "NOTSET") == "NOTSET"
+        let declared = Padding(top: pads[0], left: pads[1], bottom: pads[2], right: pads[3])
+        if isExplicit, window.padding != declared { return "ceil_mode adds padding at the end" }
+        if window.padding == .none || node.int("count_include_pad") == 1 { return nil }
+        return "padding does not count (count_include_pad = 0)"
+      },
+    ]
+  ) { node, builder throws(CompileError) in
+    let (input, shape) = try node.activation(0)
+    let (window, height, width) = try node.window(over: shape)
+    try builder.add(
+      .linear(.average(input, channels: shape[1], window: window)),
+      shape: [shape[0], shape[1], height, width], for: node)
+  }
+
+  static let globalAveragePool = OperatorRow(
+    name: "GlobalAveragePool",
+    mapping: "as AveragePool with the whole input as its window",
+    inputs: [.activation("X")],
+    attributes: [:],
+    constraints: [.imageInput]
+  ) { node, builder throws(CompileError) in
+    let (input, shape) = try node.activation(0)
+    let whole = Window.Extent(height: shape[2], width: shape[3])
+    let window = Window(kernel: whole, stride: Window.point.stride, padding: .none)
+    try builder.add(
+      .linear(.average(input, channels: shape[1], window: window)), shape: [shape[0], shape[1], 1, 1],
+      for: node)
+  }
+}
+
+extension LinearLayer {
+  fileprivate static func average(_ input: Int, channels: Int, window: Window) -> LinearLayer {
+    let share = 1 / Float(window.kernel.height * window.kernel.width)
+    return LinearLayer(
+      terms: [LinearTerm(input: input, weights: .uniform(share), window: window)],
+      bias: [Float](repeating: 0, count: channels))
+  }
+}

@@ -1,0 +1,130 @@
+extension OperatorRow {
+  static let relu = OperatorRow(
+    name: "Relu",
+    mapping: "the lower bound of the layer before, or a layer of its own",
+    inputs: [.activation("X")],
+    attributes: [:]
+  ) { node, builder throws(CompileError) in
+    try builder.addClip(.relu, for: node)
+  }
+
+  static let clip = OperatorRow(
+    name: "Clip",
+    mapping: "the bounds of the layer before, or a layer of its own",
+    inputs: [.activation("input"), .optionalConstant("min"), .optionalConstant("max")],
+    attributes: [:],
+    constraints: [
+      OperatorConstraint("min and max must be float scalars, min not above max") { node in
+        for index in 1...2 {
+          guard let bound = node.constant(index) else { continue }
+          guard bound.floats?.count == 1 else { return "input \(index) is \(Shape.text(bound.shape))" }
+        }
+        let low = node.constant(1)?.floats?.first ?? -.infinity
+        let high = node.constant(2)?.floats?.first ?? .infinity
+        return low <= high ? nil : "min is \(low) and max is \(high)"
+      }
+    ]
+  ) { node, builder throws(CompileError) in
+    let low = node.constant(1)?.floats?.first ?? -.infinity
+    let high = node.constant(2)?.floats?.first ?? .infinity
+    try builder.addClip(Bounds(low: low, high: high), for: node)
+  }
+
+  static let add = OperatorRow(
+    name: "Add",
+    mapping: "two activations through identity weights into one sum, or a bias of the layer before",
+    inputs: [.any("A"), .any("B")],
+    attributes: [:],
+    constraints: [
+      OperatorConstraint("at least one operand must be computed from the model's inputs") { node in
+        node.constant(0) != nil && node.constant(1) != nil ? "both operands are constant" : nil
+      },
+      OperatorConstraint("two activations must have the same shape") { node in
+        guard case .activation(_, let a) = node.operand(0), case .activation(_, let b) = node.operand(1),
+          a != b
+        else { return nil }
+        return "the operands are \(Shape.text(a)) and \(Shape.text(b))"
+      },
+      OperatorConstraint("a constant operand must be float, one value or one per channel") { node in
+        guard let index = [0, 1].first(where: { node.constant($0) != nil }),
+          let constant = node.constant(index), let shape = node.shape(1 - index)
+        else { return nil }
+        return constant.perChannel(of: shape) == nil
+          ? "the constant is \(Shape.text(constant.shape)) beside \(Shape.text(shape))" : nil
+      },
+    ]
+  ) { node, builder throws(CompileError) in
+    if let index = [0, 1].first(where: { node.constant($0) != nil }) {
+      let (input, shape) = try node.activation(1 - index)
+      let bias = node.constant(index)?.perChannel(of: shape) ?? []
+      try builder.add(.linear(LinearLayer(terms: [.scaled(input)], bias: bias)), shape: shape, for: node)
+      return
+    }
+    let (a, shape) = try node.activation(0)
+    let b = try node.activation(1).value
+    let bias = [Float](repeating: 0, count: Geometry(shape: shape).channels)
+    try builder.add(
+      .linear(LinearLayer(terms: [.scaled(a), .scaled(b)], bias: bias)), shape: shape, for: node)
+  }
+
+  static let batchNormalization = OperatorRow(
+    name: "BatchNormalization",
+    mapping: "folded into the layer before, or a scale and bias per channel of its own",
+    inputs: [
+      .activation("X"), .constant("scale"), .constant("B"), .constant("input_mean"), .constant("input_var"),
+    ],
+    attributes: ["epsilon": .float, "momentum": .float, "training_mode": .int],
+    constraints: [
+      OperatorConstraint("training_mode must be 0") { node in
+        node.int("training_mode") == 0 ? nil : "training_mode is \(node.int("training_mode"))"
+      },
+      OperatorConstraint("the input must have a channel axis") { node in
+        (node.shape(0)?.count ?? 0) > 1 ? nil : "the input is \(Shape.text(node.shape(0) ?? []))"
+      },
+      OperatorConstraint("scale, B, mean and variance must have one float per channel") { node in
+        let channels = node.shape(0)?[1] ?? 0
+        let found = (1...4).first { node.shape($0) != [channels] || node.constant($0)?.floats == nil }
+        return found.map { "input \($0) is \(Shape.text(node.shape($0) ?? []))" }
+      },
+      OperatorConstraint("variance + epsilon must be positive") { node in
+        let epsilon = node.float("epsilon", default: 1e-5)
+        let smallest = node.constant(4)?.floats?.min() ?? 1
+        return smallest + epsilon > 0 ? nil : "the smallest variance is \(smallest)"
+      },
+    ]
+  ) { node, builder throws(CompileError) in
+    let (input, shape) = try node.activation(0)
+    let epsilon = node.float("epsilon", default: 1e-5)
+    let (scale, offset) = (try node.floats(1), try node.floats(2))
+    let (mean, variance) = (try node.floats(3), try node.floats(4))
+    let weights = scale.indices.map {
+      Float(Double(scale[$0]) / (Double(variance[$0]) + Double(epsilon)).squareRoot())
+    }
+    let bias = scale.indices.map { offset[$0] - mean[$0] * weights[$0] }
+    let term = LinearTerm(input: input, weights: .depthwise(weights), window: .point)
+    try builder.add(.linear(LinearLayer(terms: [term], bias: bias)), shape: shape, for: node)
+  }
+}
+
+extension GraphBuilder {
+  fileprivate mutating func addClip(_ bounds: Bounds, for node: ONNXNode) throws(CompileError) {
+    let (input, shape) = try node.activation(0)
+    let bias = [Float](repeating: 0, count: Geometry(shape: shape).channels)
+    try add(
+      .linear(LinearLayer(terms: [.scaled(input)], bias: bias, bounds: bounds)), shape: shape, for: node)
+  }
+}
+
+extension ConstantTensor {
+  /// The constant as one value per channel (axis 1) of an activation, by ONNX's broadcasting; `nil` if it varies
+  /// along another axis or does not fit.
+  func perChannel(of shape: [Int]) -> [Float]? {
+    guard let floats, shape.count > 1, self.shape.count <= shape.count else { return nil }
+    let channels = shape[1]
+    let extents = [Int](repeating: 1, count: shape.count - self.shape.count) + self.shape
+    for (axis, extent) in extents.enumerated() where extent != 1 {
+      guard axis == 1, extent == channels else { return nil }
+    }
+    return floats.count == channels ? floats : floats.first.map { [Float](repeating: $0, count: channels) }
+  }
+}
