@@ -1,0 +1,310 @@
+internal import VTA
+internal import VTAModule
+
+/// One part of a tile's sum that fits into the scratchpads at once.
+private struct Chunk {
+  let term: Int
+  /// Output blocks within the tile, and input blocks of the tensor.
+  let outputs: Range<Int>
+  let inputs: Range<Int>
+  /// Kernel rows.
+  let taps: Range<Int>
+}
+
+/// Weight tiles of one term in the constant region.
+private struct TermTiles {
+  let location: UInt64
+  let isDense: Bool
+  let inputBlocks: Int
+  let rows: Int
+  let columns: Int
+  /// Distances between tiles of neighbouring blocks and taps of a depthwise term: zero where one tile serves all.
+  let blockStep: Int
+  let tapStep: Int
+}
+
+/// ``Accumulate`` on the accelerator: per tile of outputs GEMM reset, the terms chunk by chunk, bias, shift, clip,
+/// store. Bias and shift lie in the half of the accumulator behind the tile.
+extension LayerEmitter {
+  mutating func emit(
+    _ layer: Accumulate, output: Int, step: QuantizedStep
+  ) throws(CodegenError) {
+    let value = graph.values[output]
+    for term in layer.terms { try checkPadding(term.padding, step) }
+    let tiles = layer.terms.map { placeWeights($0, outputs: value.channels) }
+    let requantization = Requantization(layer, configuration)
+    let location = constants.place(requantization.tiles(constants), .acc)
+    let chosen = Tiling.best(
+      outputBlocks: blocks(value.channels), rows: value.height, columns: value.width
+    ) { cost(layer, tiles, $0, requantization) }
+    guard let tiling = chosen else {
+      throw .layer(
+        name: step.name, op: step.op,
+        why: "one output pixel's window does not fit into half a scratchpad of \(configuration.name)")
+    }
+    for outputs in Tiling.ranges(blocks(value.channels), tiling.outputBlocks) {
+      for rows in Tiling.ranges(value.height, tiling.rows) {
+        for columns in Tiling.ranges(value.width, tiling.columns) {
+          try emitTile(
+            layer, tiles, requantization, constantsAt: location, output: output, outputs, rows, columns)
+        }
+      }
+    }
+  }
+
+  // MARK: Weights
+
+  private mutating func placeWeights(_ term: AccumulateTerm, outputs: Int) -> TermTiles {
+    let taps = term.kernel.height * term.kernel.width
+    let inputs = graph.values[term.input].channels
+    switch term.weights {
+    case .dense(let values):
+      let bytes = constants.denseTiles(values, outputs: outputs, inputs: inputs, taps: taps)
+      return TermTiles(
+        location: constants.place(bytes, .wgt), isDense: true, inputBlocks: blocks(inputs),
+        rows: term.kernel.height, columns: term.kernel.width, blockStep: 0, tapStep: 1)
+    case .depthwise(let values):
+      let isUniform = values.allSatisfy { $0 == values.first }
+      let isPointwise = taps == 1
+      let block = configuration.block
+      var bytes: [UInt8] = []
+      for outputBlock in 0..<(isUniform ? 1 : blocks(inputs)) {
+        for tap in 0..<(isUniform ? 1 : taps) {
+          bytes += constants.diagonalTile { lane in
+            let channel = isUniform ? 0 : outputBlock * block + lane
+            return channel < inputs ? values[channel * taps + tap] : 0
+          }
+        }
+      }
+      return TermTiles(
+        location: constants.place(bytes, .wgt), isDense: false, inputBlocks: blocks(inputs),
+        rows: term.kernel.height, columns: term.kernel.width, blockStep: isUniform ? 0 : taps,
+        tapStep: isUniform || isPointwise ? 0 : 1)
+    }
+  }
+
+  // MARK: Choosing tiles and chunks
+
+  /// DRAM bytes of the layer under a tiling, an instruction counted as 64; `nil` if a tile does not fit.
+  private func cost(
+    _ layer: Accumulate, _ tiles: [TermTiles], _ tiling: Tiling, _ requantization: Requantization
+  ) -> Int? {
+    let pixels = tiling.rows * tiling.columns
+    let constantTiles = requantization.tilesPerBlock * tiling.outputBlocks
+    guard tiling.outputBlocks * pixels + constantTiles <= accumulators.capacity else { return nil }
+    var perTile = 2 * 64 + tiling.outputBlocks * pixels * configuration.elementBytes(.out)
+    var perBlockGroup = 0
+    for (index, term) in layer.terms.enumerated() {
+      guard let chunks = chunks(term, tiles[index], index, tiling) else { return nil }
+      let window = windowSize(term, tiling, taps: 0..<term.kernel.height)
+      let inputBlocks = tiles[index].isDense ? tiles[index].inputBlocks : tiling.outputBlocks
+      perTile += inputBlocks * window * configuration.elementBytes(.inp) + chunks.count * 3 * 64
+      let weightBytes = chunks.reduce(0) { $0 + weightTiles(tiles[index], $1) }
+        * configuration.elementBytes(.wgt)
+      // Weights of one chunk stay in their slot from tile to tile.
+      if chunks.count == 1 && layer.terms.count <= 2 { perBlockGroup += weightBytes } else { perTile += weightBytes }
+    }
+    func parts(_ extent: Int, _ size: Int) -> Int { (extent + size - 1) / size }
+    let groups = parts(requantization.blocks, tiling.outputBlocks)
+    let pixelsTiles = parts(requantization.height(layer, graph), tiling.rows)
+      * parts(requantization.width(layer, graph), tiling.columns)
+    return groups * (perBlockGroup + pixelsTiles * perTile)
+  }
+
+  private func windowSize(_ term: AccumulateTerm, _ tiling: Tiling, taps: Range<Int>) -> Int {
+    ((tiling.rows - 1) * term.stride.height + taps.count)
+      * ((tiling.columns - 1) * term.stride.width + term.kernel.width)
+  }
+
+  private func weightTiles(_ tiles: TermTiles, _ chunk: Chunk) -> Int {
+    if tiles.isDense {
+      return chunk.outputs.count * chunk.inputs.count * chunk.taps.count * tiles.columns
+    }
+    return tiles.blockStep == 0 ? 1 : chunk.outputs.count * tiles.blockStep
+  }
+
+  /// Cuts a term into parts that fit one input slot and one weight slot; `nil` if not even the smallest does.
+  private func chunks(
+    _ term: AccumulateTerm, _ tiles: TermTiles, _ index: Int, _ tiling: Tiling
+  ) -> [Chunk]? {
+    let kernel = 0..<term.kernel.height
+    let window = windowSize(term, tiling, taps: kernel)
+    if !tiles.isDense {
+      let perBlock = max(1, tiles.blockStep)
+      let count = min(
+        inputs.capacity / window, tiles.blockStep == 0 ? .max : weights.capacity / perBlock,
+        tiling.outputBlocks)
+      guard count > 0 else { return nil }
+      return Tiling.ranges(tiling.outputBlocks, count).map {
+        Chunk(term: index, outputs: $0, inputs: $0, taps: kernel)
+      }
+    }
+    let outputs = 0..<tiling.outputBlocks
+    let tilesPerInput = tiling.outputBlocks * term.kernel.height * term.kernel.width
+    let count = min(inputs.capacity / window, weights.capacity / tilesPerInput, tiles.inputBlocks)
+    if count > 0 {
+      return Tiling.ranges(tiles.inputBlocks, count).map {
+        Chunk(term: index, outputs: outputs, inputs: $0, taps: kernel)
+      }
+    }
+    // A large kernel is cut into rows; padding then could leave a chunk without any input.
+    guard term.padding == .none else { return nil }
+    let rows = min(
+      inputs.capacity / max(1, windowSize(term, tiling, taps: 0..<1)),
+      weights.capacity / (tiling.outputBlocks * term.kernel.width), term.kernel.height)
+    guard rows > 0, windowSize(term, tiling, taps: 0..<rows) <= inputs.capacity else { return nil }
+    return (0..<tiles.inputBlocks).flatMap { block in
+      Tiling.ranges(term.kernel.height, rows).map {
+        Chunk(term: index, outputs: outputs, inputs: block..<block + 1, taps: $0)
+      }
+    }
+  }
+
+  // MARK: One tile
+
+  private mutating func emitTile(
+    _ layer: Accumulate, _ tiles: [TermTiles], _ requantization: Requantization,
+    constantsAt location: UInt64, output: Int, _ outputs: Range<Int>, _ rows: Range<Int>,
+    _ columns: Range<Int>
+  ) throws(CodegenError) {
+    let half = accumulators.next()
+    let pixels = rows.count * columns.count
+    let size = outputs.count * pixels
+    var last = builder.compute(
+      .reset, [NestDimension(extent: size, dst: 1, src: 0)], base: MicroOp(dst: half.base, src: 0),
+      after: [half.free])
+    let tiling = Tiling(outputBlocks: outputs.count, rows: rows.count, columns: columns.count)
+    for (index, term) in layer.terms.enumerated() {
+      for chunk in chunks(term, tiles[index], index, tiling) ?? [] {
+        last = try emitChunk(
+          chunk, term, tiles[index], accumulator: half.base, firstOutput: outputs.lowerBound, rows, columns)
+      }
+    }
+    let constantBase = half.base + size
+    let blocks = requantization.load(
+      outputs, at: constantBase, from: location, region: constantRegion, configuration, &builder)
+    last = requantization.emit(
+      base: half.base, constants: blocks, blocks: outputs.count, pixels: pixels, &builder) ?? last
+    accumulators.stored(
+      by: storeTile(
+        output, channels: outputs, rows: rows, columns: columns, base: half.base, after: last))
+  }
+
+  private mutating func emitChunk(
+    _ chunk: Chunk, _ term: AccumulateTerm, _ tiles: TermTiles, accumulator: Int,
+    firstOutput: Int, _ rows: Range<Int>, _ columns: Range<Int>
+  ) throws(CodegenError) -> ProgramBuilder.Producer {
+    let source = graph.values[term.input]
+    let rowWindow = InputWindow(
+      outputs: rows, taps: chunk.taps, stride: term.stride.height, padding: term.padding.top,
+      extent: source.height)
+    let columnWindow = InputWindow(
+      outputs: columns, taps: 0..<term.kernel.width, stride: term.stride.width,
+      padding: term.padding.left, extent: source.width)
+    let shift = tiles.isDense ? 0 : firstOutput
+    let channels = chunk.inputs.lowerBound + shift..<chunk.inputs.upperBound + shift
+    let inputLease = try acquireInput(term.input, channels, rowWindow, columnWindow)
+    let weightLease = try acquireWeights(chunk, tiles, firstOutput: firstOutput)
+    let width = columnWindow.extent
+    let area = rowWindow.extent * width
+    let pixels = rows.count * columns.count
+    let taps = chunk.taps.count * tiles.columns
+    let channelDimensions =
+      tiles.isDense
+      ? [
+        NestDimension(
+          extent: chunk.outputs.count, dst: pixels, src: 0, wgt: chunk.inputs.count * taps),
+        NestDimension(extent: chunk.inputs.count, dst: 0, src: area, wgt: taps),
+      ] : [NestDimension(extent: chunk.outputs.count, dst: pixels, src: area, wgt: tiles.blockStep)]
+    let tapStep = tiles.tapStep
+    let gemm = builder.compute(
+      .gemm,
+      channelDimensions + [
+        NestDimension(
+          extent: chunk.taps.count, dst: 0, src: width, wgt: tiles.columns * tapStep),
+        NestDimension(extent: tiles.columns, dst: 0, src: 1, wgt: tapStep),
+        NestDimension(extent: rows.count, dst: columns.count, src: term.stride.height * width),
+        NestDimension(extent: columns.count, dst: 1, src: term.stride.width),
+      ],
+      base: MicroOp(
+        dst: accumulator + chunk.outputs.lowerBound * pixels, src: inputLease.base,
+        wgt: weightLease.base),
+      after: [inputLease.writer, weightLease.writer])
+    inputs.read(inputLease, by: gemm)
+    weights.read(weightLease, by: gemm)
+    return gemm
+  }
+
+  mutating func acquireInput(
+    _ value: Int, _ channels: Range<Int>, _ rows: InputWindow, _ columns: InputWindow
+  ) throws(CodegenError) -> ScratchpadSlots.Lease {
+    let key = ScratchpadSlots.Key(
+      region: -1 - value, byteOffset: 0,
+      shape: [
+        channels.lowerBound, channels.upperBound, rows.valid.lowerBound, rows.extent, rows.before,
+        columns.valid.lowerBound, columns.extent, columns.before, rows.after, columns.after,
+      ])
+    var slots = inputs
+    let lease = try slots.acquire(key) { (base, after) throws(CodegenError) in
+      loadWindow(value, channels: channels, rows: rows, columns: columns, base: base, after: after)
+    }
+    inputs = slots
+    return lease
+  }
+
+  private mutating func acquireWeights(
+    _ chunk: Chunk, _ tiles: TermTiles, firstOutput: Int
+  ) throws(CodegenError) -> ScratchpadSlots.Lease {
+    let element = UInt64(configuration.elementBytes(.wgt))
+    let taps = tiles.rows * tiles.columns
+    let first: Int
+    var (rows, size, pitch) = (1, 1, 1)
+    if tiles.isDense {
+      let output = firstOutput + chunk.outputs.lowerBound
+      first = (output * tiles.inputBlocks + chunk.inputs.lowerBound) * taps
+        + chunk.taps.lowerBound * tiles.columns
+      rows = chunk.outputs.count
+      size = chunk.inputs.count * chunk.taps.count * tiles.columns
+      pitch = tiles.inputBlocks * taps
+    } else {
+      first = (firstOutput + chunk.outputs.lowerBound) * tiles.blockStep
+      size = tiles.blockStep == 0 ? 1 : chunk.outputs.count * tiles.blockStep
+      pitch = size
+    }
+    let location = ProgramBuilder.Location(
+      region: constantRegion, byteOffset: tiles.location + UInt64(first) * element)
+    let key = ScratchpadSlots.Key(
+      region: constantRegion, byteOffset: location.byteOffset, shape: [rows, size, pitch])
+    var slots = weights
+    let lease = try slots.acquire(key) { (base, after) throws(CodegenError) in
+      try loadWeights(rows, size, pitch, base, location, after)
+    }
+    weights = slots
+    return lease
+  }
+
+  private mutating func loadWeights(
+    _ rows: Int, _ size: Int, _ pitch: Int, _ base: Int, _ location: ProgramBuilder.Location,
+    _ after: [ProgramBuilder.Producer?]
+  ) throws(CodegenError) -> ProgramBuilder.Producer {
+    if pitch <= Limits.transferExtentMax {
+      return builder.load(
+        Transfer(memory: .wgt, sramBase: base, ySize: rows, xSize: size, xStride: pitch),
+        from: location, after: after)
+    }
+    // The pitch of very deep kernels exceeds x_stride: one LOAD per row.
+    let element = UInt64(configuration.elementBytes(.wgt))
+    var last: ProgramBuilder.Producer?
+    for row in 0..<rows {
+      let start = ProgramBuilder.Location(
+        region: location.region, byteOffset: location.byteOffset + UInt64(row * pitch) * element)
+      last = builder.load(
+        Transfer(memory: .wgt, sramBase: base + row * size, ySize: 1, xSize: size, xStride: size),
+        from: start, after: after)
+    }
+    guard let last else {
+      throw .layer(name: "", op: "", why: "a weight chunk has no rows")
+    }
+    return last
+  }
+}

@@ -1,0 +1,155 @@
+package import VTA
+package import VTAModule
+
+/// Integer network → module: places tensors and constants, emits the device programs, keeps the host steps in order.
+package enum CodeGenerator {
+  private static let constantRegion = 0
+  private static let microOpRegion = 1
+  private static let activationRegion = 2
+
+  /// - Throws: ``CodegenError`` naming the layer that the target can't run.
+  package static func generate(
+    _ graph: QuantizedGraph, target: Target, name: String, producer: String,
+    preprocessing: Preprocessing?, labels: [String]
+  ) throws(CodegenError) -> Module {
+    let (tensors, activationBytes) = placeTensors(graph, target.configuration)
+    var emitter = LayerEmitter(
+      target: target, graph: graph, tensors: tensors, constantRegion: constantRegion,
+      microOpRegion: microOpRegion)
+    var assembly = Assembly(target: target)
+    for step in graph.steps {
+      try assembly.add(step, &emitter, microOpRegion: microOpRegion)
+    }
+    try assembly.endProgram(&emitter, microOpRegion: microOpRegion)
+    let microOps = try assembly.encodedMicroOps()
+    return Module(
+      name: name, producer: producer, target: target, inputs: graph.inputs, outputs: graph.outputs,
+      regions: [
+        region("constants", emitter.constants.bytes) { .constant($0) },
+        region("micro-ops", microOps) { .microOps($0) },
+        Region(name: "activations", role: .workspace, byteCount: max(1, activationBytes)),
+      ],
+      deviceTensors: tensors, programs: assembly.programs, steps: assembly.steps,
+      layers: assembly.layers, preprocessing: preprocessing, labels: labels)
+  }
+
+  /// A region is never empty, so that it always has an address.
+  private static func region(_ name: String, _ bytes: [UInt8], _ role: ([UInt8]) -> Region.Role) -> Region {
+    let bytes = bytes.isEmpty ? [0] : bytes
+    return Region(name: name, role: role(bytes), byteCount: UInt64(bytes.count))
+  }
+
+  /// Every value gets memory of its own, so that all of them can be looked at after a run.
+  private static func placeTensors(
+    _ graph: QuantizedGraph, _ configuration: HardwareConfiguration
+  ) -> ([DeviceTensor], UInt64) {
+    var offset: UInt64 = 0
+    var tensors: [DeviceTensor] = []
+    for value in graph.values {
+      let tensor = DeviceTensor(
+        name: value.name, region: activationRegion, byteOffset: offset, channels: value.channels,
+        height: value.height, width: value.width, scale: value.scale)
+      offset += tensor.byteCount(configuration)
+      tensors.append(tensor)
+    }
+    return (tensors, offset)
+  }
+}
+
+/// Collects steps and programs: neighbouring device layers share a program.
+private struct Assembly {
+  let target: Target
+  var programs: [DeviceProgram] = []
+  var steps: [Step] = []
+  var layers: [Layer] = []
+  private var microOps: [MicroOp] = []
+
+  init(target: Target) { self.target = target }
+
+  mutating func add(
+    _ step: QuantizedStep, _ emitter: inout LayerEmitter, microOpRegion: Int
+  ) throws(CodegenError) {
+    switch step.operation {
+    case .accumulate(let layer, let output):
+      let first = emitter.builder.count
+      try emitter.emit(layer, output: output, step: step)
+      addDeviceLayer(step, first..<emitter.builder.count)
+    case .maxPool(let pool, let output):
+      let first = emitter.builder.count
+      try emitter.emit(pool, output: output, step: step)
+      addDeviceLayer(step, first..<emitter.builder.count)
+    case .quantize(let input, let output):
+      try addHostStep(.quantize(input: input, output: output), step, &emitter, microOpRegion)
+    case .dequantize(let input, let output, let shape):
+      try addHostStep(
+        .dequantize(input: input, output: output, shape: shape), step, &emitter, microOpRegion)
+    case .softmax(let input, let output, let axis):
+      try addHostStep(
+        .softmax(input: input, output: output, axis: axis), step, &emitter, microOpRegion)
+    case .reshape(let input, let output, let shape):
+      try addHostStep(
+        .reshape(input: input, output: output, shape: shape), step, &emitter, microOpRegion)
+    }
+  }
+
+  private mutating func addDeviceLayer(_ step: QuantizedStep, _ instructions: Range<Int>) {
+    layers.append(
+      Layer(
+        name: step.name, op: step.op, place: .accelerator, why: step.why, program: programs.count,
+        instructions: instructions))
+  }
+
+  private mutating func addHostStep(
+    _ hostStep: Step, _ step: QuantizedStep, _ emitter: inout LayerEmitter, _ microOpRegion: Int
+  ) throws(CodegenError) {
+    try endProgram(&emitter, microOpRegion: microOpRegion)
+    steps.append(hostStep)
+    layers.append(
+      Layer(
+        name: step.name, op: step.op, place: .host, why: step.why, program: nil, instructions: 0..<0))
+  }
+
+  /// Closes the program under construction, if it has any instruction.
+  mutating func endProgram(
+    _ emitter: inout LayerEmitter, microOpRegion: Int
+  ) throws(CodegenError) {
+    guard emitter.builder.count > 0 else { return }
+    let result = emitter.builder.finish()
+    let microOpOffset = UInt64(microOps.count * Limits.microOpBytes)
+    var bytes: [UInt8] = []
+    let set = try instructionSet()
+    for instruction in result.instructions {
+      do { try set.encode(instruction).append(to: &bytes) } catch { throw .coding(error) }
+    }
+    let relocations = result.relocations.map { relocation in
+      // The micro-ops of all programs share a region.
+      let isMicroOp = relocation.location.region == microOpRegion
+      return Relocation(
+        instruction: relocation.instruction, region: relocation.location.region,
+        byteOffset: relocation.location.byteOffset + (isMicroOp ? microOpOffset : 0))
+    }
+    programs.append(DeviceProgram(instructions: bytes, relocations: relocations))
+    steps.append(.program(programs.count - 1))
+    microOps += result.microOps
+    emitter.startProgram(microOpRegion: microOpRegion)
+  }
+
+  func encodedMicroOps() throws(CodegenError) -> [UInt8] {
+    let set = try instructionSet()
+    var bytes: [UInt8] = []
+    for microOp in microOps {
+      do {
+        let bits = try set.encode(microOp)
+        withUnsafeBytes(of: bits.littleEndian) { bytes.append(contentsOf: $0) }
+      } catch { throw .coding(error) }
+    }
+    return bytes
+  }
+
+  private func instructionSet() throws(CodegenError) -> InstructionSet {
+    do {
+      return try InstructionSet(
+        configuration: target.configuration, revision: target.profile.revision)
+    } catch { throw .configuration(error) }
+  }
+}
