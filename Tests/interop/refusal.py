@@ -1,5 +1,6 @@
 """How a command must fail, and the damaged files that several suites hand to it."""
 
+import hashlib
 import resource
 import subprocess
 
@@ -10,6 +11,10 @@ from programs import BINARIES, environment
 FAILED, USAGE = 1, 2
 SECONDS = 60
 ADDRESS_SPACE = 8 << 30
+# An entry of the section table of a module (Documentation/ModuleFormat.md).
+SECTION = np.dtype(
+    [("kind", "V4"), ("flags", "<u4"), ("offset", "<u8"), ("length", "<u8"), ("reserved", "<u8")]
+)
 
 
 def attempt(program, *arguments):
@@ -71,6 +76,23 @@ def damaged_modules(content):
         damaged = bytearray(content)
         damaged[position] ^= 1 << random.integers(8)
         yield f"bit flipped at {position}", bytes(damaged)
+
+
+def hostile_modules(content, count):
+    """Bytes of the manifest, the instructions or the micro-ops changed and the digest made right again."""
+    random = np.random.default_rng(8)
+    entries = np.frombuffer(content, SECTION, int.from_bytes(content[12:16], "little"), offset=64)
+    sections = {bytes(entry["kind"]): entry for entry in entries}
+    for index in range(count):
+        section = sections[(b"MANI", b"INST", b"UOPS")[index % 3]]
+        damaged = bytearray(content)
+        for _ in range(random.integers(1, 4)):
+            position = int(section["offset"] + random.integers(section["length"]))
+            damaged[position] = random.choice(
+                [0, 1, 0x7F, 0x80, 0xFF, damaged[position] ^ 1 << random.integers(8)]
+            )
+        damaged[32:64] = hashlib.sha256(damaged[64:]).digest()
+        yield bytes(damaged)
 
 
 def fortran_order(path):

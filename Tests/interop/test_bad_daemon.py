@@ -10,9 +10,10 @@ import time
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
 
 from programs import BINARIES, Daemon, environment, running
-from refusal import INPUTS, ODD_INPUTS, SECONDS, USAGE, damaged_modules, refused, survives
+from refusal import INPUTS, ODD_INPUTS, SECONDS, USAGE, damaged_modules, hostile_modules, refused, survives
 
 
 def test_socket_that_nobody_listens_on(small, tmp_path):
@@ -84,6 +85,30 @@ def test_bad_modules_through_the_daemon(daemon, client, small, tmp_path):
             "--output-dir",
             tmp_path / "o",
         )
+    assert client.is_model_ready("good")
+
+
+def test_hostile_modules(daemon, client, small):
+    """Modules that look whole: refused, or run within their own memory and within the deadline."""
+    x = triton.InferInput("x", [2, 16, 8, 8], "FP32")
+    x.set_data_from_numpy(np.load(small / "x.npy"))
+    outcomes = {"refused": 0, "failed": 0, "ran": 0}
+    for content in hostile_modules((small / "model.vtab").read_bytes(), 300):
+        try:
+            client.load_model("hostile", files={"file:1/model.vtab": content}, client_timeout=SECONDS)
+        except InferenceServerException as error:
+            assert error.status() == "StatusCode.INVALID_ARGUMENT", error
+            outcomes["refused"] += 1
+            continue
+        try:
+            client.infer("hostile", [x], client_timeout=SECONDS)
+            outcomes["ran"] += 1
+        except InferenceServerException as error:
+            assert error.status() != "StatusCode.UNAVAILABLE", error
+            outcomes["failed"] += 1
+        client.unload_model("hostile")
+        assert daemon.is_running()
+    assert outcomes["refused"] > 50, outcomes
     assert client.is_model_ready("good")
 
 
