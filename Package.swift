@@ -81,5 +81,7 @@ let package = Package(
       ], swiftSettings: settings),
 
     .testTarget(name: "VTATests", dependencies: ["VTA"], swiftSettings: settings),
+    .testTarget(
+      name: "VTACompilerTests", dependencies: ["VTA", "VTAModule", "VTACompiler"], swiftSettings: settings),
   ]
 )

@@ -1,0 +1,337 @@
+import Testing
+import VTAModule
+
+@testable import VTA
+@testable import VTACompiler
+
+/// Random integer layers, compiled, verified, run on the plain simulator and compared with naive loops.
+@Suite struct CodegenTests {
+  struct Case: Sendable, CustomTestStringConvertible {
+    let target: String
+    let seed: UInt64
+    var testDescription: String { "\(target) seed \(seed)" }
+  }
+
+  static let cases = ["sim", "pynq", "ultra96", "zcu104"].flatMap { target in
+    (1...12).map { Case(target: target, seed: $0) }
+  }
+
+  @Test(arguments: cases)
+  func compiledLayersEqualNaiveLoops(_ test: Case) throws {
+    let target = try #require(Target.named(test.target))
+    var random = SeededGenerator(seed: test.seed)
+    let graph = RandomGraph.make(&random)
+    let module = try CodeGenerator.generate(
+      graph, target: target, name: "random", producer: "test", preprocessing: nil, labels: [])
+    var machine = try TestMachine(module)
+    let input = graph.values[0]
+    let values = (0..<input.channels * input.height * input.width).map { _ in
+      Int8.random(in: -128...127, using: &random)
+    }
+    try machine.write(values, tensor: 0)
+    try machine.run()
+    let expected = NaiveInteger.evaluate(graph, input: values)
+    for index in graph.values.indices.dropFirst() {
+      let found = try machine.read(tensor: index)
+      #expect(found == expected[index], "\(graph.values[index].name) of \(graph.steps.map(\.op))")
+    }
+  }
+
+  @Test func equalGraphsGiveEqualModules() throws {
+    var first = SeededGenerator(seed: 7)
+    var second = SeededGenerator(seed: 7)
+    func module(_ random: inout SeededGenerator) throws -> Module {
+      try CodeGenerator.generate(
+        RandomGraph.make(&random), target: try #require(Target.named("sim")), name: "same", producer: "test",
+        preprocessing: nil, labels: [])
+    }
+    #expect(try module(&first) == module(&second))
+  }
+}
+
+struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+  init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
+
+  mutating func next() -> UInt64 {
+    state ^= state << 13
+    state ^= state >> 7
+    state ^= state << 17
+    return state &* 0x2545_F491_4F6C_DD1D
+  }
+}
+
+/// A chain of random layers with a residual sum at its end.
+enum RandomGraph {
+  static func make(_ random: inout SeededGenerator) -> QuantizedGraph {
+    var graph = QuantizedGraph(
+      name: "random", inputs: [], outputs: [],
+      values: [
+        QuantizedValue(
+          name: "input", channels: Int.random(in: 1...40, using: &random),
+          height: Int.random(in: 1...40, using: &random), width: Int.random(in: 1...40, using: &random),
+          scale: 1)
+      ], steps: [])
+    for _ in 0..<Int.random(in: 1...3, using: &random) {
+      if Int.random(in: 0..<4, using: &random) == 0 {
+        addPool(&graph, &random)
+      } else {
+        addConvolution(&graph, &random)
+      }
+    }
+    addSum(&graph, &random)
+    return graph
+  }
+
+  private static func window(
+    _ extent: Int, _ random: inout SeededGenerator
+  ) -> (kernel: Int, stride: Int, before: Int, after: Int, output: Int) {
+    let kernel = Int.random(in: 1...min(5, extent), using: &random)
+    let stride = Int.random(in: 1...3, using: &random)
+    let before = Int.random(in: 0..<kernel, using: &random)
+    let after = Int.random(in: 0..<kernel, using: &random)
+    return (kernel, stride, before, after, (extent + before + after - kernel) / stride + 1)
+  }
+
+  private static func addConvolution(_ graph: inout QuantizedGraph, _ random: inout SeededGenerator) {
+    let input = graph.values.count - 1
+    let source = graph.values[input]
+    let y = window(source.height, &random)
+    let x = window(source.width, &random)
+    let isDepthwise = Int.random(in: 0..<4, using: &random) == 0
+    let outputs = isDepthwise ? source.channels : Int.random(in: 1...70, using: &random)
+    let count = outputs * (isDepthwise ? 1 : source.channels) * y.kernel * x.kernel
+    let uniform = Int.random(in: 0..<3, using: &random) == 0
+    let weights = (0..<count).map { _ in uniform ? 5 : Int8.random(in: -127...127, using: &random) }
+    let term = AccumulateTerm(
+      input: input, weights: isDepthwise ? .depthwise(weights) : .dense(weights),
+      kernel: (y.kernel, x.kernel), stride: (y.stride, x.stride),
+      padding: Padding(top: y.before, left: x.before, bottom: y.after, right: x.after))
+    add(
+      &graph, Accumulate(terms: [term], outputs: outputs, &random), "Conv", outputs, y.output, x.output)
+  }
+
+  private static func addPool(_ graph: inout QuantizedGraph, _ random: inout SeededGenerator) {
+    let input = graph.values.count - 1
+    let source = graph.values[input]
+    let y = window(source.height, &random)
+    let x = window(source.width, &random)
+    let pool = MaxPool(
+      input: input, kernel: (y.kernel, x.kernel), stride: (y.stride, x.stride),
+      padding: Padding(top: y.before, left: x.before, bottom: y.after, right: x.after), low: -128, high: 100)
+    graph.values.append(
+      QuantizedValue(
+        name: "v\(graph.values.count)", channels: source.channels, height: y.output, width: x.output, scale: 1))
+    graph.steps.append(
+      QuantizedStep(
+        name: "pool", op: "MaxPool", why: "", operation: .maxPool(pool, output: graph.values.count - 1)))
+  }
+
+  /// The last value convolved with a pointwise kernel, plus itself.
+  private static func addSum(_ graph: inout QuantizedGraph, _ random: inout SeededGenerator) {
+    let input = graph.values.count - 1
+    let source = graph.values[input]
+    func term(_ weights: AccumulateTerm.Weights) -> AccumulateTerm {
+      AccumulateTerm(input: input, weights: weights, kernel: (1, 1), stride: (1, 1), padding: .none)
+    }
+    let dense = (0..<source.channels * source.channels).map { _ in Int8.random(in: -127...127, using: &random) }
+    let identity = (0..<source.channels).map { _ in Int8(1) << Int8.random(in: 0...6, using: &random) }
+    let layer = Accumulate(
+      terms: [term(.dense(dense)), term(.depthwise(identity))], outputs: source.channels, &random)
+    add(&graph, layer, "Conv+Add", source.channels, source.height, source.width)
+  }
+
+  private static func add(
+    _ graph: inout QuantizedGraph, _ layer: Accumulate, _ op: String, _ channels: Int, _ height: Int,
+    _ width: Int
+  ) {
+    graph.values.append(
+      QuantizedValue(
+        name: "v\(graph.values.count)", channels: channels, height: height, width: width, scale: 1))
+    graph.steps.append(
+      QuantizedStep(
+        name: op, op: op, why: "", operation: .accumulate(layer, output: graph.values.count - 1)))
+  }
+}
+
+extension Accumulate {
+  init(terms: [AccumulateTerm], outputs: Int, _ random: inout SeededGenerator) {
+    let same = Int.random(in: 0..<2, using: &random) == 0 ? Int.random(in: 0...18, using: &random) : nil
+    self.init(
+      terms: terms, bias: (0..<outputs).map { _ in Int32.random(in: -5000...5000, using: &random) },
+      shift: (0..<outputs).map { _ in same ?? Int.random(in: 0...20, using: &random) },
+      low: Bool.random(using: &random) ? -128 : 0, high: 127)
+  }
+}
+
+/// Seven nested loops: the oracle.
+enum NaiveInteger {
+  static func evaluate(_ graph: QuantizedGraph, input: [Int8]) -> [[Int8]] {
+    var values: [[Int8]] = Array(repeating: [], count: graph.values.count)
+    values[0] = input
+    for step in graph.steps {
+      switch step.operation {
+      case .accumulate(let layer, let output):
+        values[output] = accumulate(layer, graph.values[output], graph, values)
+      case .maxPool(let pool, let output):
+        values[output] = maxPool(pool, graph.values[output], graph, values)
+      default: break
+      }
+    }
+    return values
+  }
+
+  private static func accumulate(
+    _ layer: Accumulate, _ out: QuantizedValue, _ graph: QuantizedGraph, _ values: [[Int8]]
+  ) -> [Int8] {
+    var result: [Int8] = []
+    for o in 0..<out.channels {
+      for y in 0..<out.height {
+        for x in 0..<out.width {
+          var sum = layer.bias[o]
+          for term in layer.terms {
+            let source = graph.values[term.input]
+            for r in 0..<term.kernel.height {
+              for s in 0..<term.kernel.width {
+                let row = y * term.stride.height + r - term.padding.top
+                let column = x * term.stride.width + s - term.padding.left
+                guard (0..<source.height).contains(row), (0..<source.width).contains(column) else { continue }
+                func value(_ channel: Int) -> Int32 {
+                  Int32(values[term.input][(channel * source.height + row) * source.width + column])
+                }
+                let taps = term.kernel.height * term.kernel.width
+                let tap = r * term.kernel.width + s
+                switch term.weights {
+                case .depthwise(let weights): sum &+= value(o) &* Int32(weights[o * taps + tap])
+                case .dense(let weights):
+                  for i in 0..<source.channels {
+                    sum &+= value(i) &* Int32(weights[(o * source.channels + i) * taps + tap])
+                  }
+                }
+              }
+            }
+          }
+          result.append(Int8(min(max(Int(sum >> Int32(layer.shift[o])), layer.low), layer.high)))
+        }
+      }
+    }
+    return result
+  }
+
+  private static func maxPool(
+    _ pool: MaxPool, _ out: QuantizedValue, _ graph: QuantizedGraph, _ values: [[Int8]]
+  ) -> [Int8] {
+    let source = graph.values[pool.input]
+    var result: [Int8] = []
+    for c in 0..<out.channels {
+      for y in 0..<out.height {
+        for x in 0..<out.width {
+          var best = pool.low
+          for r in 0..<pool.kernel.height {
+            for s in 0..<pool.kernel.width {
+              let row = y * pool.stride.height + r - pool.padding.top
+              let column = x * pool.stride.width + s - pool.padding.left
+              guard (0..<source.height).contains(row), (0..<source.width).contains(column) else { continue }
+              best = max(best, Int(values[pool.input][(c * source.height + row) * source.width + column]))
+            }
+          }
+          result.append(Int8(min(best, pool.high)))
+        }
+      }
+    }
+    return result
+  }
+}
+
+/// A module in simulated memory, without the runtime.
+struct TestMachine {
+  let module: Module
+  private let memory = SimulatedMemory()
+  private var addresses: [UInt64] = []
+  private var simulator: FunctionalSimulator
+
+  init(_ module: Module) throws {
+    self.module = module
+    simulator = try FunctionalSimulator(target: module.target)
+    for region in module.regions {
+      let address = try memory.allocate(byteCount: region.byteCount)
+      addresses.append(address)
+      switch region.role {
+      case .constant(let bytes), .microOps(let bytes):
+        try memory.withMutableBytes(at: address, count: bytes.count) { $0.copyBytes(from: bytes) }
+      case .workspace: break
+      }
+    }
+  }
+
+  mutating func run() throws {
+    let set = try InstructionSet(
+      configuration: module.target.configuration, revision: module.target.profile.revision)
+    for program in module.programs {
+      var words = program.instructions.withUnsafeBytes { InstructionWords.stream($0) }
+      for relocation in program.relocations {
+        var instruction = try set.decode(words[relocation.instruction])
+        let base = addresses[relocation.region] + relocation.byteOffset
+        func patched(_ transfer: Transfer) -> Transfer {
+          var transfer = transfer
+          transfer.dramBase = UInt32(base / UInt64(module.target.configuration.elementBytes(transfer.memory)))
+          return transfer
+        }
+        switch instruction.operation {
+        case .load(let transfer): instruction.operation = .load(patched(transfer))
+        case .store(let transfer): instruction.operation = .store(patched(transfer))
+        default: Issue.record("a relocation on an instruction without an address")
+        }
+        words[relocation.instruction] = try set.encode(instruction)
+      }
+      try check(words)
+      var bytes: [UInt8] = []
+      for word in words { word.append(to: &bytes) }
+      let address = try memory.allocate(byteCount: UInt64(bytes.count))
+      try memory.withMutableBytes(at: address, count: bytes.count) { $0.copyBytes(from: bytes) }
+      try simulator.run(instructionAddress: address, count: words.count, memory: memory)
+      memory.free(address)
+    }
+  }
+
+  private func check(_ words: [InstructionWords]) throws {
+    let extents = zip(module.regions, addresses).map { region, address in
+      ProgramVerifier.Extent(
+        address: address, byteCount: region.byteCount, isWritable: region.role == .workspace)
+    }
+    let findings = try ProgramVerifier.findings(words, target: module.target, extents: extents) { address, count in
+      try? memory.withBytes(at: address, count: count * 4) { Array($0.bindMemory(to: UInt32.self)) }
+    }
+    #expect(findings.isEmpty, "\(findings.prefix(3).map(\.description))")
+  }
+
+  func write(_ values: [Int8], tensor index: Int) throws {
+    let tensor = module.deviceTensors[index]
+    let c = module.target.configuration
+    try memory.withMutableBytes(
+      at: addresses[tensor.region] + tensor.byteOffset, count: Int(tensor.byteCount(c))
+    ) { bytes in
+      for (position, value) in values.enumerated() {
+        bytes[offset(position, tensor)] = UInt8(bitPattern: value)
+      }
+    }
+  }
+
+  func read(tensor index: Int) throws -> [Int8] {
+    let tensor = module.deviceTensors[index]
+    let c = module.target.configuration
+    return try memory.withBytes(
+      at: addresses[tensor.region] + tensor.byteOffset, count: Int(tensor.byteCount(c))
+    ) { bytes in
+      (0..<tensor.channels * tensor.height * tensor.width).map { Int8(bitPattern: bytes[offset($0, tensor)]) }
+    }
+  }
+
+  /// Byte of element `position` (C, H, W) in the packed layout, for batch 1 and eight bits.
+  private func offset(_ position: Int, _ tensor: DeviceTensor) -> Int {
+    let block = module.target.configuration.block
+    let area = tensor.height * tensor.width
+    let channel = position / area
+    return ((channel / block) * area + position % area) * block + channel % block
+  }
+}
