@@ -3,6 +3,8 @@ enum ImportLimits {
   static let opsets: ClosedRange<Int> = 11...21
   /// Bytes of a model file, and of one external data file.
   static let fileBytes = 2 << 30
+  /// Nodes of a graph; the deepest published networks have some hundreds.
+  static let nodes = 4096
   /// Elements of one activation per sample (512 MiB as float32).
   static let activationElements = 1 << 27
   static let rank = 8

@@ -41,6 +41,10 @@ struct ONNXImporter {
         "it uses ONNX operator set \(version), but \(ImportLimits.opsets.lowerBound)…"
           + "\(ImportLimits.opsets.upperBound) are supported", remedy: "export it for one of these")
     }
+    guard model.graph.node.count <= ImportLimits.nodes else {
+      throw CompileError(
+        "model", "it has \(model.graph.node.count) nodes, but at most \(ImportLimits.nodes) are supported")
+    }
     self.opset = opset
     self.shapes = shapes
     proto = model.graph

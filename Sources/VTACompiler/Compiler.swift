@@ -1,0 +1,72 @@
+package import SystemPackage
+package import VTA
+package import VTAModule
+
+/// What a compilation needs beside the model.
+package struct CompilerOptions {
+  /// The module's name.
+  package var name: String
+  /// Program and version, for the module.
+  package var producer: String
+  package var target: Target
+  /// Shapes of inputs whose dimensions the model leaves open, by name, with the batch axis.
+  package var shapes: [String: [Int]] = [:]
+  /// Calibration samples for the model's inputs: arrays by input name, whose first axis counts samples. Called once,
+  /// after import; what it throws becomes the error of the compilation.
+  package var calibration: (([ModelTensor]) throws -> [String: Tensor])?
+  package var preprocessing: Preprocessing?
+  package var labels: [String] = []
+
+  package init(name: String, producer: String, target: Target) {
+    self.name = name
+    self.producer = producer
+    self.target = target
+  }
+}
+
+/// ONNX in, module out.
+package enum Compiler {
+  /// Up to the integer network, before anything is scheduled.
+  ///
+  /// - Parameters:
+  ///   - model: the bytes of an `.onnx` file.
+  ///   - modelDirectory: where its external data may be; `nil` refuses external data.
+  ///   - progress: hears what is being done, for a terminal.
+  package static func quantize(
+    _ model: [UInt8], modelDirectory: FilePath?, options: CompilerOptions,
+    progress: (String) -> Void = { _ in }
+  ) throws(CompileError) -> QuantizedGraph {
+    progress("importing")
+    var graph = try ONNXImporter.graph(
+      model, name: options.name, folder: modelDirectory, shapes: options.shapes)
+    try graph.removeReshapes()
+    try graph.foldScalesAndClips()
+    let samples = try calibrationSamples(for: graph, options)
+    let calibration = try Calibration(graph, samples: samples) { done, count in
+      progress("calibrating: \(done) of \(count) samples")
+    }
+    progress("quantizing")
+    return try Quantizer.quantize(
+      graph, calibration.statistics, configuration: options.target.configuration)
+  }
+
+  private static func calibrationSamples(
+    for graph: Graph, _ options: CompilerOptions
+  ) throws(CompileError) -> [String: Tensor] {
+    guard let calibration = options.calibration else {
+      throw CompileError(
+        "calibration", "the model computes in float32, and its ranges are unknown",
+        remedy: "give samples of its inputs with --calibration FILE.npz or a folder of images")
+    }
+    let inputs = graph.inputs.map { value in
+      ModelTensor(name: graph.values[value].name, dataType: .fp32, shape: graph.values[value].shape)
+    }
+    do {
+      return try calibration(inputs)
+    } catch let error as CompileError {
+      throw error
+    } catch {
+      throw CompileError("calibration", String(describing: error))
+    }
+  }
+}

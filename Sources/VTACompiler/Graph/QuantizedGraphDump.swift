@@ -1,0 +1,169 @@
+private import FoundationEssentials
+internal import VTAModule
+
+/// The files of `--dump-quantized`, described in Documentation/QuantizedGraph.md.
+package struct QuantizedGraphDump {
+  /// By file name: `graph.json` and one `.npy` per array.
+  package private(set) var files: [(name: String, bytes: [UInt8])] = []
+
+  /// - Parameter activationBits: width of every value.
+  package init(_ graph: QuantizedGraph, activationBits: Int) {
+    var document = Document(graph, activationBits: activationBits)
+    let limit = (1 << (activationBits - 1)) - 1
+    for (index, step) in graph.steps.enumerated() {
+      var entry = StepEntry(name: step.name, op: step.op, why: step.why)
+      describe(step.operation, number: index, graph, limit, in: &entry)
+      document.steps.append(entry)
+    }
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    // Every number of the document is finite, so that encoding cannot fail.
+    let json = (try? encoder.encode(document)).map { [UInt8]($0) } ?? []
+    files.insert((name: "graph.json", bytes: json), at: 0)
+  }
+
+  private mutating func describe(
+    _ operation: QuantizedOperation, number: Int, _ graph: QuantizedGraph, _ limit: Int,
+    in entry: inout StepEntry
+  ) {
+    switch operation {
+    case .quantize(let input, let output):
+      entry.operation = "quantize"
+      (entry.input, entry.output) = (input, graph.values[output].name)
+      (entry.low, entry.high) = (-limit - 1, limit)
+    case .accumulate(let sum, let output):
+      entry.operation = "accumulate"
+      entry.output = graph.values[output].name
+      let stem = Self.stem(number, entry.name)
+      entry.terms = sum.terms.enumerated().map { index, term in
+        self.term(term, file: "\(stem).weights\(index).npy", graph, outputs: sum.bias.count)
+      }
+      entry.bias = add(Tensor(sum.bias, shape: [sum.bias.count]), "\(stem).bias.npy")
+      entry.shift = add(Tensor(sum.shift.map { Int32($0) }, shape: [sum.shift.count]), "\(stem).shift.npy")
+      (entry.low, entry.high) = (sum.low, sum.high)
+    case .maxPool(let pool, let output):
+      entry.operation = "max_pool"
+      (entry.input, entry.output) = (graph.values[pool.input].name, graph.values[output].name)
+      entry.kernel = [pool.kernel.height, pool.kernel.width]
+      entry.stride = [pool.stride.height, pool.stride.width]
+      entry.padding = pool.padding.list
+      (entry.low, entry.high) = (pool.low, pool.high)
+    case .dequantize(let input, let output, let shape):
+      entry.operation = "dequantize"
+      (entry.input, entry.output, entry.shape) = (graph.values[input].name, output, shape)
+    case .softmax(let input, let output, let axis):
+      entry.operation = "softmax"
+      (entry.input, entry.output, entry.axis) = (input, output, axis)
+    case .reshape(let input, let output, let shape):
+      entry.operation = "reshape"
+      (entry.input, entry.output, entry.shape) = (input, output, shape)
+    }
+  }
+
+  private mutating func term(
+    _ term: AccumulateTerm, file: String, _ graph: QuantizedGraph, outputs: Int
+  ) -> TermEntry {
+    let window = [term.kernel.height, term.kernel.width]
+    let (kind, tensor) =
+      switch term.weights {
+      case .dense(let weights):
+        ("dense", Tensor(weights, shape: [outputs, graph.values[term.input].channels] + window))
+      case .depthwise(let weights): ("depthwise", Tensor(weights, shape: [outputs] + window))
+      }
+    return TermEntry(
+      input: graph.values[term.input].name, kind: kind, weights: add(tensor, file),
+      stride: [term.stride.height, term.stride.width], padding: term.padding.list)
+  }
+
+  private mutating func add(_ tensor: Tensor, _ name: String) -> String {
+    files.append((name: name, bytes: NPYEncoding.bytes(of: tensor)))
+    return name
+  }
+
+  /// Different for each step, readable, and safe as a file name.
+  private static func stem(_ number: Int, _ name: String) -> String {
+    let safe = name.utf8.prefix(80).map { byte in
+      let isSafe =
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"):
+          true
+        default: false
+        }
+      return isSafe ? Character(UnicodeScalar(byte)) : "_"
+    }
+    return "\(number)-\(String(safe))"
+  }
+}
+
+extension Padding {
+  fileprivate var list: [Int] { [top, left, bottom, right] }
+}
+
+// MARK: - graph.json
+
+private struct Document: Encodable {
+  struct TensorEntry: Encodable {
+    var name: String
+    var datatype: String
+    var shape: [Int]
+  }
+  struct ValueEntry: Encodable {
+    var name: String
+    var channels: Int
+    var height: Int
+    var width: Int
+    /// As a double, whose decimal digits give the float back exactly.
+    var scale: Double
+    var bits: Int
+  }
+  var format = "vta-quantized-graph"
+  var version = 1
+  var name: String
+  var inputs: [TensorEntry]
+  var outputs: [TensorEntry]
+  var values: [ValueEntry]
+  var steps: [StepEntry] = []
+
+  init(_ graph: QuantizedGraph, activationBits: Int) {
+    func entry(_ tensor: ModelTensor) -> TensorEntry {
+      TensorEntry(name: tensor.name, datatype: tensor.dataType.rawValue, shape: tensor.shape)
+    }
+    name = graph.name
+    inputs = graph.inputs.map(entry)
+    outputs = graph.outputs.map(entry)
+    values = graph.values.map { value in
+      ValueEntry(
+        name: value.name, channels: value.channels, height: value.height, width: value.width,
+        scale: Double(value.scale), bits: activationBits)
+    }
+  }
+}
+
+/// Absent fields are left out of the file.
+private struct StepEntry: Encodable {
+  var name: String
+  var op: String
+  var why: String
+  var operation = ""
+  var input: String?
+  var output: String?
+  var terms: [TermEntry]?
+  var bias: String?
+  var shift: String?
+  var kernel: [Int]?
+  var stride: [Int]?
+  var padding: [Int]?
+  var low: Int?
+  var high: Int?
+  var shape: [Int]?
+  var axis: Int?
+}
+
+private struct TermEntry: Encodable {
+  var input: String
+  var kind: String
+  var weights: String
+  var stride: [Int]
+  var padding: [Int]
+}

@@ -1,0 +1,76 @@
+extension Graph {
+  /// Sums two convolutions in one accumulator where that rounds less than to quantize each result and add then.
+  ///
+  /// An addition of a convolution and another activation stays a layer of its own: as part of the convolution's
+  /// sum, the activation would need the weight 2^n of the convolution's shift n, and weights of 8 bits end at 127.
+  mutating func fuseAdditions(_ statistics: [ActivationStatistics], _ format: IntegerFormat) {
+    let scales = ScalePlan.preferredScales(self, statistics, format)
+    let uses = consumers().map(\.count)
+    let producers = producers()
+    var removed: Set<Int> = []
+    for index in nodes.indices {
+      guard case .linear(let sum) = nodes[index].operation, sum.isAddition else { continue }
+      let operands = sum.terms.compactMap { term in
+        fusible(producers[term.input], uses: uses[term.input])
+      }
+      guard operands.count == 2 else { continue }
+      let fused = LinearLayer(
+        terms: operands.flatMap(\.layer.terms),
+        bias: sum.bias.indices.map { sum.bias[$0] + operands[0].layer.bias[$0] + operands[1].layer.bias[$0] },
+        bounds: sum.bounds)
+      func noise(_ layer: LinearLayer, _ output: Int) -> Double {
+        LinearQuantizer(format: format, outputScale: scales[output]).weightNoise(
+          layer.terms.map {
+            .init($0, channels: layer.bias.count, scale: scales[$0.input], statistics[$0.input])
+          }, channels: layer.bias.count)
+      }
+      let apart = operands.reduce(0.0) { sum, operand in
+        let output = nodes[operand.index].output
+        return sum + noise(operand.layer, output) + scales[output] * scales[output] / 12
+      }
+      guard fused.isFinite, noise(fused, nodes[index].output) <= apart else { continue }
+      nodes[index].operation = .linear(fused)
+      nodes[index].operators = operands.flatMap { nodes[$0.index].operators } + nodes[index].operators
+      removed.formUnion(operands.map(\.index))
+    }
+    nodes = nodes.indices.filter { !removed.contains($0) }.map { nodes[$0] }
+  }
+
+  /// A layer with free weights and no activation function whose result only the addition reads.
+  private func fusible(_ index: Int?, uses: Int) -> (index: Int, layer: LinearLayer)? {
+    guard let index, uses == 1, !isOutput(nodes[index].output),
+      case .linear(let layer) = nodes[index].operation, layer.bounds == .none,
+      layer.terms.allSatisfy({ if case .dense = $0.weights { true } else { false } })
+    else { return nil }
+    return (index, layer)
+  }
+}
+
+extension LinearLayer {
+  /// Two activations added, each as it is.
+  fileprivate var isAddition: Bool {
+    terms.count == 2
+      && terms.allSatisfy { term in
+        guard case .uniform(1) = term.weights else { return false }
+        return term.window == .point
+      }
+  }
+}
+
+extension LinearQuantizer.Term {
+  init(_ term: LinearTerm, channels: Int, scale: Double, _ statistics: ActivationStatistics) {
+    self.init(
+      weights: term.expandedWeights(channels: channels), inputScale: scale, meanSquare: statistics.meanSquare)
+  }
+}
+
+extension LinearTerm {
+  /// The weights one by one: dense as they are, others per channel and position of the kernel.
+  func expandedWeights(channels: Int) -> [Float] {
+    switch weights {
+    case .dense(let values), .depthwise(let values): values
+    case .uniform(let weight):
+      [Float](repeating: weight, count: channels * window.kernel.height * window.kernel.width)
+    }
+  }
+}

@@ -1,0 +1,92 @@
+private import Dispatch
+private import Synchronization
+internal import VTAModule
+
+/// Runs the float graph on the user's samples and keeps what quantization needs to know about each value.
+struct Calibration {
+  /// By value of the graph.
+  let statistics: [ActivationStatistics]
+
+  /// - Parameters:
+  ///   - samples: per graph input an array whose first axis counts samples; other arrays are ignored.
+  ///   - progress: hears how many samples of how many are done.
+  init(
+    _ graph: Graph, samples: [String: Tensor], progress: (_ done: Int, _ count: Int) -> Void
+  ) throws(CompileError) {
+    let inputs = try CalibrationSamples(graph, samples)
+    let executor = FloatExecutor(graph)
+    var statistics = [ActivationStatistics](repeating: ActivationStatistics(), count: graph.values.count)
+    // Samples of one batch run side by side and are merged in their order.
+    let width = 8
+    for first in stride(from: 0, to: inputs.count, by: width) {
+      let batch = Mutex([Int: [ActivationStatistics]]())
+      DispatchQueue.concurrentPerform(iterations: min(width, inputs.count - first)) { index in
+        var sample = [ActivationStatistics](repeating: ActivationStatistics(), count: graph.values.count)
+        _ = executor.run(inputs[first + index]) { value, elements in sample[value].add(elements) }
+        batch.withLock { [sample] in $0[index] = sample }
+      }
+      for (_, sample) in batch.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
+        for value in sample.indices { statistics[value].merge(sample[value]) }
+      }
+      progress(min(first + width, inputs.count), inputs.count)
+    }
+    self.statistics = statistics
+    for node in graph.nodes where !statistics[node.output].isFinite {
+      throw CompileError(
+        "\(node.operators[0]) \(quoted(node.name))",
+        "its result overflows float32 on the calibration samples",
+        remedy: "check the samples and the weights")
+    }
+  }
+}
+
+/// The samples, checked against the graph's inputs.
+private struct CalibrationSamples: Sendable {
+  let count: Int
+  private let arrays: [[Float]]
+
+  subscript(sample: Int) -> [[Float]] {
+    arrays.map { array in
+      let size = array.count / count
+      return Array(array[sample * size..<(sample + 1) * size])
+    }
+  }
+
+  init(_ graph: Graph, _ samples: [String: Tensor]) throws(CompileError) {
+    var arrays: [[Float]] = []
+    var counts: Set<Int> = []
+    for input in graph.inputs.map({ graph.values[$0] }) {
+      let subject = "calibration input \(quoted(input.name))"
+      guard let tensor = samples[input.name] else {
+        let names = samples.keys.sorted().map(quoted).joined(separator: ", ")
+        throw CompileError(
+          subject, "it is missing; there is \(names.isEmpty ? "nothing" : names)",
+          remedy: "name one array per input of the model")
+      }
+      let expected = Array(input.shape.dropFirst())
+      guard tensor.shape.count > 0, Array(tensor.shape.dropFirst()) == expected, tensor.shape[0] > 0 else {
+        throw CompileError(
+          subject, "it is \(Shape.text(tensor.shape)), but must be N×\(Shape.text(expected)) with N > 0")
+      }
+      let values: [Float]
+      switch tensor.dataType {
+      case .fp32: values = tensor.elements(as: Float.self)
+      case .fp64: values = tensor.elements(as: Double.self).map { Float($0) }
+      case .uint8: values = tensor.elements(as: UInt8.self).map { Float($0) }
+      default:
+        throw CompileError(
+          subject, "its type is \(tensor.dataType.rawValue), but must be FP32, FP64 or UINT8")
+      }
+      guard values.allSatisfy(\.isFinite) else {
+        throw CompileError(subject, "it holds a value that is infinite or not a number")
+      }
+      counts.insert(tensor.shape[0])
+      arrays.append(values)
+    }
+    guard let count = counts.first, counts.count == 1 else {
+      throw CompileError("calibration", "the inputs have different numbers of samples: \(counts.sorted())")
+    }
+    self.count = count
+    self.arrays = arrays
+  }
+}

@@ -1,0 +1,171 @@
+#if canImport(Glibc)
+  private import Glibc
+#elseif canImport(Musl)
+  private import Musl
+#endif
+
+/// Runs the float graph on the host: for calibration, and as the yardstick of quantization.
+struct FloatExecutor: Sendable {
+  private let graph: Graph
+  /// Per node and term, the weights as the matrix multiplication wants them; `nil` for other terms.
+  private let packed: [[PackedWeights?]]
+  /// Per node, the values that nothing reads afterwards.
+  private let lastUses: [[Int]]
+
+  init(_ graph: Graph) {
+    self.graph = graph
+    packed = graph.nodes.map { node in
+      guard case .linear(let layer) = node.operation else { return [] }
+      return layer.terms.map { term in
+        guard case .dense(let weights) = term.weights else { return nil }
+        return PackedWeights(weights, rows: layer.bias.count)
+      }
+    }
+    var isNeeded = Set(graph.outputs.map(\.value))
+    var lastUses = [[Int]](repeating: [], count: graph.nodes.count)
+    for (index, node) in graph.nodes.enumerated().reversed() {
+      for value in Set(node.inputs + [node.output]) where isNeeded.insert(value).inserted {
+        lastUses[index].append(value)
+      }
+    }
+    self.lastUses = lastUses
+  }
+
+  /// - Parameters:
+  ///   - inputs: one sample, the elements of each graph input in order.
+  ///   - observe: sees each value that is computed or passed in.
+  /// - Returns: the elements of each graph output in order.
+  func run(_ inputs: [[Float]], observe: (_ value: Int, _ elements: [Float]) -> Void = { _, _ in })
+    -> [[Float]]
+  {
+    var values = [[Float]](repeating: [], count: graph.values.count)
+    for (value, elements) in zip(graph.inputs, inputs) {
+      values[value] = elements
+      observe(value, elements)
+    }
+    for (index, node) in graph.nodes.enumerated() {
+      values[node.output] = compute(index, values)
+      observe(node.output, values[node.output])
+      for value in lastUses[index] { values[value] = [] }
+    }
+    return graph.outputs.map { values[$0.value] }
+  }
+
+  private func compute(_ index: Int, _ values: [[Float]]) -> [Float] {
+    let node = graph.nodes[index]
+    let output = graph.values[node.output]
+    switch node.operation {
+    case .linear(let layer):
+      return linear(layer, packed[index], values, output.geometry)
+    case .maxPool(let pool):
+      return maxPool(pool, values[pool.input], graph.values[pool.input].geometry, output.geometry)
+    case .reshape(let input):
+      return values[input]
+    case .softmax(let input, let axis):
+      return softmax(values[input], shape: output.shape, axis: axis)
+    }
+  }
+
+  private func linear(
+    _ layer: LinearLayer, _ packed: [PackedWeights?], _ values: [[Float]], _ output: Geometry
+  ) -> [Float] {
+    var result = layer.bias.flatMap { [Float](repeating: $0, count: output.positions) }
+    for (term, packed) in zip(layer.terms, packed) {
+      let (input, geometry) = (values[term.input], graph.values[term.input].geometry)
+      let taps = term.window.kernel.height * term.window.kernel.width
+      switch term.weights {
+      case .dense:
+        guard let packed else { continue }
+        accumulateConvolution(
+          input, geometry, packed, term.window, into: &result, outputWidth: output.width)
+      case .depthwise(let weights):
+        accumulateDepthwise(
+          input, geometry, term.window, into: &result, output, weight: { weights[$0 * taps + $1] })
+      case .uniform(let weight):
+        accumulateDepthwise(input, geometry, term.window, into: &result, output, weight: { _, _ in weight })
+      }
+    }
+    if layer.bounds != .none {
+      for index in result.indices { result[index] = layer.bounds.clip(result[index]) }
+    }
+    return result
+  }
+
+  /// - Parameter weight: by channel and tap (row-major in the kernel).
+  private func accumulateDepthwise(
+    _ input: [Float], _ geometry: Geometry, _ window: Window, into result: inout [Float], _ output: Geometry,
+    weight: (Int, Int) -> Float
+  ) {
+    for channel in 0..<output.channels {
+      for y in 0..<output.height {
+        for i in window.rows(y, of: geometry.height) {
+          let row =
+            (channel * geometry.height + y * window.stride.height + i - window.padding.top) * geometry.width
+          let target = (channel * output.height + y) * output.width
+          for x in 0..<output.width {
+            let start = row + x * window.stride.width - window.padding.left
+            for j in window.columns(x, of: geometry.width) {
+              result[target + x] += weight(channel, i * window.kernel.width + j) * input[start + j]
+            }
+          }
+        }
+      }
+    }
+  }
+
+  private func maxPool(
+    _ pool: MaxPoolLayer, _ input: [Float], _ geometry: Geometry, _ output: Geometry
+  ) -> [Float] {
+    let window = pool.window
+    var result = [Float](repeating: -.infinity, count: output.elementCount)
+    for channel in 0..<output.channels {
+      for y in 0..<output.height {
+        for i in window.rows(y, of: geometry.height) {
+          let row =
+            (channel * geometry.height + y * window.stride.height + i - window.padding.top) * geometry.width
+          let target = (channel * output.height + y) * output.width
+          for x in 0..<output.width {
+            let start = row + x * window.stride.width - window.padding.left
+            for j in window.columns(x, of: geometry.width) {
+              result[target + x] = max(result[target + x], input[start + j])
+            }
+          }
+        }
+      }
+    }
+    return result.map(pool.bounds.clip)
+  }
+
+  private func softmax(_ input: [Float], shape: [Int], axis: Int) -> [Float] {
+    let inner = shape[(axis + 1)...].reduce(1, *)
+    let extent = shape[axis]
+    var result = input
+    for outer in 0..<input.count / (extent * inner) {
+      for offset in 0..<inner {
+        let indices = (0..<extent).map { (outer * extent + $0) * inner + offset }
+        let highest = indices.map { input[$0] }.max() ?? 0
+        let powers = indices.map { exp(Double(input[$0] - highest)) }
+        let sum = powers.reduce(0, +)
+        for (index, power) in zip(indices, powers) { result[index] = Float(power / sum) }
+      }
+    }
+    return result
+  }
+}
+
+extension Window {
+  /// Kernel rows of output row `y` that see the input.
+  fileprivate func rows(_ y: Int, of height: Int) -> Range<Int> {
+    Self.taps(start: y * stride.height - padding.top, kernel: kernel.height, extent: height)
+  }
+
+  /// Kernel columns of output column `x` that see the input.
+  fileprivate func columns(_ x: Int, of width: Int) -> Range<Int> {
+    Self.taps(start: x * stride.width - padding.left, kernel: kernel.width, extent: width)
+  }
+
+  private static func taps(start: Int, kernel: Int, extent: Int) -> Range<Int> {
+    let low = min(max(0, -start), kernel)
+    return low..<max(low, min(kernel, extent - start))
+  }
+}

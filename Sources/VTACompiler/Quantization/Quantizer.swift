@@ -1,0 +1,235 @@
+internal import VTA
+internal import VTAModule
+
+/// Makes the integer network of a float network and what calibration saw of it.
+struct Quantizer {
+  private let graph: Graph
+  private let statistics: [ActivationStatistics]
+  private let format: IntegerFormat
+  private let plan: ScalePlan
+  private var result: QuantizedGraph
+  /// Index in `result.values` of a value of the graph.
+  private var deviceValues: [Int: Int] = [:]
+  /// Tensor on the host that holds a value of the graph.
+  private var hostTensors: [Int: HostTensorName] = [:]
+  private var stepNames = UniqueNames()
+  private var valueNames = UniqueNames()
+
+  /// - Parameter graph: simplified; see ``Graph/removeReshapes()`` and ``Graph/foldScalesAndClips()``.
+  static func quantize(
+    _ graph: Graph, _ statistics: [ActivationStatistics], configuration: HardwareConfiguration
+  ) throws(CompileError) -> QuantizedGraph {
+    let format = IntegerFormat(configuration)
+    var graph = graph
+    graph.fuseAdditions(statistics, format)
+    var quantizer = Quantizer(graph, statistics, format)
+    for (index, node) in graph.nodes.enumerated() { try quantizer.lower(node, index) }
+    quantizer.lowerOutputs()
+    for value in quantizer.result.values where !value.scale.isNormal {
+      throw CompileError(
+        "value \(quoted(value.name))", "its range in the calibration samples is beyond float32",
+        remedy: "check the samples and the weights")
+    }
+    return quantizer.result
+  }
+
+  private init(_ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat) {
+    self.graph = graph
+    self.statistics = statistics
+    self.format = format
+    plan = ScalePlan(graph, statistics, format)
+    func tensor(_ name: String, _ value: Int) -> ModelTensor {
+      ModelTensor(name: name, dataType: .fp32, shape: graph.values[value].shape)
+    }
+    result = QuantizedGraph(
+      name: graph.name, inputs: graph.inputs.map { tensor(graph.values[$0].name, $0) },
+      outputs: graph.outputs.map { tensor($0.name, $0.value) }, values: [], steps: [])
+    for input in graph.inputs { hostTensors[input] = graph.values[input].name }
+  }
+
+  // MARK: Nodes
+
+  private mutating func lower(_ node: GraphNode, _ index: Int) throws(CompileError) {
+    switch node.operation {
+    case .linear(let layer):
+      for term in layer.terms { try quantizeInput(term.input, for: node) }
+      let (operation, why) = try accumulate(layer, node, plan.uniform[index])
+      append(node, why, .accumulate(operation, output: addValue(node.output)))
+    case .maxPool(let pool):
+      try quantizeInput(pool.input, for: node)
+      let (low, high) = format.clip(pool.bounds, scale: plan.scale(node.output))
+      let operation = MaxPool(
+        input: device(pool.input), kernel: pool.window.kernel.pair, stride: pool.window.stride.pair,
+        padding: pool.window.padding, low: low, high: high)
+      append(node, "maximum of shifted tiles in the ALU", .maxPool(operation, output: addValue(node.output)))
+    case .reshape(let input):
+      // The host arranges an input's elements when it quantizes them; see `quantizeInput`.
+      if graph.inputs.contains(input), !isNeededOnHost(node.output) { return }
+      let from = onHost(input)
+      hostTensors[node.output] = hostName(node.output)
+      append(
+        node, "only the shape of an output changes",
+        .reshape(input: from, output: hostName(node.output), shape: graph.values[node.output].shape))
+    case .softmax(let input, let axis):
+      let from = onHost(input)
+      hostTensors[node.output] = hostName(node.output)
+      append(
+        node, "the accelerator has no exponential",
+        .softmax(input: from, output: hostName(node.output), axis: axis))
+    }
+  }
+
+  private mutating func append(_ node: GraphNode, _ why: String, _ operation: QuantizedOperation) {
+    result.steps.append(
+      QuantizedStep(
+        name: stepNames.unique(node.name), op: node.operators.joined(separator: "+"), why: why,
+        operation: operation))
+  }
+
+  private mutating func addValue(_ value: Int) -> Int {
+    let geometry = graph.values[value].geometry
+    deviceValues[value] = result.values.count
+    result.values.append(
+      QuantizedValue(
+        name: valueNames.unique(graph.values[value].name), channels: geometry.channels,
+        height: geometry.height,
+        width: geometry.width, scale: Float(plan.scale(value))))
+    return result.values.count - 1
+  }
+
+  private func device(_ value: Int) -> Int { deviceValues[value] ?? 0 }
+
+  /// Brings a graph input, or a reshape of one, to the accelerator, if that has not happened yet.
+  private mutating func quantizeInput(_ value: Int, for node: GraphNode) throws(CompileError) {
+    if deviceValues[value] != nil { return }
+    let reshapes = graph.nodes.first { $0.output == value }
+    var source = value
+    if case .reshape(let input) = reshapes?.operation { source = input }
+    guard graph.inputs.contains(source) else {
+      throw CompileError(
+        "\(node.operators[0]) \(quoted(node.name))",
+        "its input \(quoted(graph.values[value].name)) is computed on the host, where the accelerator cannot go on",
+        remedy: CompileError.operatorList)
+    }
+    let name = graph.values[source].name
+    result.steps.append(
+      QuantizedStep(
+        name: stepNames.unique("\(graph.values[value].name)/quantize"), op: "QuantizeLinear",
+        why: "the input is float32: the host rounds it to \(format.activationBits) bits once",
+        operation: .quantize(input: name, output: addValue(value))))
+  }
+
+  // MARK: Host
+
+  private func isNeededOnHost(_ value: Int) -> Bool {
+    graph.isOutput(value)
+      || graph.nodes.contains { node in
+        if case .softmax(value, _) = node.operation { true } else { false }
+      }
+  }
+
+  /// The name of an output for the value that it is.
+  private func hostName(_ value: Int) -> HostTensorName {
+    graph.outputs.first { $0.value == value }?.name ?? graph.values[value].name
+  }
+
+  /// The tensor with a value's elements, dequantized if the accelerator has it.
+  private mutating func onHost(_ value: Int) -> HostTensorName {
+    if let name = hostTensors[value] { return name }
+    let name = hostName(value)
+    hostTensors[value] = name
+    result.steps.append(
+      QuantizedStep(
+        name: stepNames.unique("\(name)/dequantize"), op: "DequantizeLinear",
+        why: "outputs are float32: the host multiplies by the scale once",
+        operation: .dequantize(input: device(value), output: name, shape: graph.values[value].shape)))
+    return name
+  }
+
+  private mutating func lowerOutputs() {
+    for output in graph.outputs {
+      let name = onHost(output.value)
+      if name == output.name { continue }
+      result.steps.append(
+        QuantizedStep(
+          name: stepNames.unique("\(output.name)/copy"), op: "Identity",
+          why: "the same tensor under another name",
+          operation: .reshape(input: name, output: output.name, shape: graph.values[output.value].shape)))
+    }
+  }
+}
+
+/// Names that were given, each made different from those before.
+struct UniqueNames {
+  private var names: Set<String> = []
+
+  mutating func unique(_ name: String) -> String {
+    var (result, number) = (name, 2)
+    while !names.insert(result).inserted {
+      result = "\(name)_\(number)"
+      number += 1
+    }
+    return result
+  }
+}
+
+// MARK: - Sums
+
+extension Quantizer {
+  private func accumulate(
+    _ layer: LinearLayer, _ node: GraphNode, _ uniform: ScalePlan.Uniform?
+  ) throws(CompileError) -> (Accumulate, String) {
+    let scale = plan.scale(node.output)
+    let quantizer = LinearQuantizer(format: format, outputScale: scale)
+    let (low, high) = format.clip(layer.bounds, scale: scale)
+    let weights: [[Int8]]
+    let bias: [Int32]
+    let shift: [Int]
+    if let uniform {
+      weights = zip(layer.terms, uniform.weights).map { term, weight in
+        [Int8](repeating: Int8(weight), count: term.expandedWeights(channels: layer.bias.count).count)
+      }
+      bias = layer.bias.map { quantizer.integerBias($0, shift: uniform.shift) }
+      shift = [Int](repeating: uniform.shift, count: bias.count)
+    } else {
+      let terms = layer.terms.map {
+        LinearQuantizer.Term(
+          $0, channels: layer.bias.count, scale: plan.scale($0.input), statistics[$0.input])
+      }
+      guard let result = quantizer.quantize(terms, bias: layer.bias) else {
+        throw CompileError(
+          "\(node.operators[0]) \(quoted(node.name))",
+          "it adds so many products that its sums can leave the accelerator's 32 bits")
+      }
+      (weights, bias, shift) = (result.weights, result.bias, result.shift)
+    }
+    let terms = zip(layer.terms, weights).map { term, weights in
+      AccumulateTerm(
+        input: device(term.input), weights: term.isDense ? .dense(weights) : .depthwise(weights),
+        kernel: term.window.kernel.pair, stride: term.window.stride.pair, padding: term.window.padding)
+    }
+    let operation = Accumulate(terms: terms, bias: bias, shift: shift, low: low, high: high)
+    return (operation, why(layer, uniform, shift))
+  }
+
+  private func why(_ layer: LinearLayer, _ uniform: ScalePlan.Uniform?, _ shift: [Int]) -> String {
+    if let uniform {
+      let weights = uniform.weights.map(String.init).joined(separator: " and ")
+      let way = layer.terms.count > 1 ? "operands through" : "input through"
+      return "\(way) diagonal weight tiles of \(weights), shift \(uniform.shift)"
+    }
+    let (least, most) = (shift.min() ?? 0, shift.max() ?? 0)
+    let shifts = least == most ? "shift \(least)" : "shifts \(least)…\(most) per channel"
+    let sums = layer.terms.count > 1 ? "\(layer.terms.count) convolutions summed in one accumulator" : ""
+    let way = layer.terms.allSatisfy(\.isDense) ? "matrix products" : "diagonal weight tiles"
+    return (sums.isEmpty ? way : sums) + ", \(shifts)"
+  }
+}
+
+extension LinearTerm {
+  fileprivate var isDense: Bool { if case .dense = weights { true } else { false } }
+}
+
+extension Window.Extent {
+  fileprivate var pair: (height: Int, width: Int) { (height, width) }
+}

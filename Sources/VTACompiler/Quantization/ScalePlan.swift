@@ -1,0 +1,165 @@
+/// One scale per value, chosen so that additions, averages and pooling need no inexact factor.
+///
+/// Convolutions and dense layers take any scale: their weights adapt (see ``LinearQuantizer``). A layer with given
+/// weights (1 for an addition, 1/n for an average) needs integers m and a shift s with
+/// `scale(input) · weight = m · u` and `scale(output) = 2^s · u` for one unit u. The planner searches the integers that
+/// lose least and ties the scales to them, so that the factors are exact.
+struct ScalePlan: Sendable {
+  /// Integer weights of a layer whose terms are all uniform.
+  struct Uniform: Hashable, Sendable {
+    var weights: [Int]
+    var shift: Int
+  }
+  private(set) var groups: ScaleGroups
+  /// By index of the node.
+  private(set) var uniform: [Int: Uniform] = [:]
+
+  func scale(_ value: Int) -> Double { groups.scale(value) }
+
+  init(_ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat) {
+    groups = ScaleGroups(Self.preferredScales(graph, statistics, format))
+    for (index, node) in graph.nodes.enumerated() {
+      switch node.operation {
+      case .maxPool(let pool):
+        groups.tie(node.output, to: pool.input, ratio: 1)
+      case .linear(let layer):
+        let factors = layer.uniformFactors
+        guard factors.count == layer.terms.count else { continue }
+        let search = UniformSearch(
+          terms: zip(layer.terms, factors).map { term, factor in
+            UniformSearch.Term(
+              value: term.input, factor: factor, scale: groups.scale(term.input),
+              meanSquare: statistics[term.input].meanSquare, group: groups.group(term.input),
+              groupSize: groups.groupSize(term.input),
+              taps: term.window.kernel.height * term.window.kernel.width)
+          },
+          outputScale: groups.scale(node.output), weightMax: format.weights.upperBound,
+          tapSumMax: Int(Int32.max / 2) / -format.activations.lowerBound)
+        guard let choice = search.best() else { continue }
+        uniform[index] = Uniform(weights: choice.weights, shift: choice.shift)
+        tie(node.output, search, choice)
+      case .reshape, .softmax:
+        continue
+      }
+    }
+  }
+
+  private mutating func tie(_ output: Int, _ search: UniformSearch, _ choice: UniformSearch.Choice) {
+    let anchor = search.terms[search.anchor]
+    let anchorWeight = Double(abs(choice.weights[search.anchor])) / abs(anchor.factor)
+    for (term, weight) in zip(search.terms, choice.weights) where term.group != anchor.group {
+      groups.tie(term.value, to: anchor.value, ratio: Double(abs(weight)) / abs(term.factor) / anchorWeight)
+    }
+    let unit = Double(sign: .plus, exponent: choice.shift, significand: 1)
+    groups.tie(output, to: anchor.value, ratio: unit / anchorWeight)
+  }
+
+  /// The scale that quantizes each value best on its own.
+  static func preferredScales(
+    _ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat
+  ) -> [Double] {
+    let steps = format.activations.upperBound
+    return statistics.map { statistics in
+      let range = statistics.clippingRange(steps: steps)
+      // A value that was as good as 0 may be anything small.
+      return (range > 1e-30 ? range : 1) / Double(steps)
+    }
+  }
+}
+
+extension LinearLayer {
+  /// The weights of the uniform terms.
+  fileprivate var uniformFactors: [Double] {
+    terms.compactMap { term in
+      guard case .uniform(let weight) = term.weights, weight != 0 else { return nil }
+      return Double(weight)
+    }
+  }
+}
+
+/// Finds the integer weights and the shift of one layer with given weights.
+struct UniformSearch {
+  struct Term {
+    var value: Int
+    var factor: Double
+    var scale: Double
+    var meanSquare: Double
+    var group: Int
+    var groupSize: Int
+    /// Positions of the kernel.
+    var taps: Int
+    /// Size of one step of the input in the sum.
+    var step: Double { scale * abs(factor) }
+  }
+  struct Choice {
+    var weights: [Int]
+    var shift: Int
+    /// Expected square of the error, in real units.
+    var noise: Double
+  }
+  /// How much smaller than preferred a scale may become: the clipping that this adds is rare.
+  private static let tolerance = 0.995
+
+  let terms: [Term]
+  /// What the output would choose.
+  let outputScale: Double
+  let weightMax: Int
+  /// Largest sum of weights over all terms and taps with which the accumulator keeps half its range for the bias.
+  let tapSumMax: Int
+
+  /// The term whose scale stays: of the largest group, so that fewest others change.
+  var anchor: Int {
+    terms.indices.max { (terms[$0].groupSize, -$0) < (terms[$1].groupSize, -$1) } ?? 0
+  }
+
+  /// - Returns: `nil` if the output's range is beyond all shifts, as with a huge constant added.
+  func best() -> Choice? {
+    var best: Choice?
+    for shift in 0...IntegerFormat.uniformShiftMax {
+      for weight in 1...weightMax {
+        let unit = terms[anchor].step / Double(weight)
+        let scale = unit * Double(sign: .plus, exponent: shift, significand: 1)
+        guard scale >= outputScale * Self.tolerance,
+          let choice = choice(unit: unit, anchorWeight: weight, shift: shift, outputScale: scale)
+        else { continue }
+        if choice.noise < (best?.noise ?? .infinity) { best = choice }
+      }
+    }
+    return best
+  }
+
+  private func choice(unit: Double, anchorWeight: Int, shift: Int, outputScale: Double) -> Choice? {
+    var noise = 0.0
+    /// Factor by which the scale of a group other than the anchor's grows.
+    var growth = [terms[anchor].group: 1.0]
+    var weights: [Int] = []
+    for (index, term) in terms.enumerated() {
+      let weight: Int
+      if index == anchor {
+        weight = anchorWeight
+      } else if let factor = growth[term.group] {
+        // Its scale is settled already: the nearest integer has to do.
+        let exact = term.step * factor / unit
+        guard exact < Double(weightMax) + 0.5 else { return nil }
+        weight = Int(exact.rounded())
+        let error = (Double(weight) - exact) * unit / term.scale
+        noise += error * error * term.meanSquare
+      } else {
+        let exact = term.step * Self.tolerance / unit
+        guard exact <= Double(weightMax) else { return nil }
+        weight = max(1, Int(exact.rounded(.up)))
+        let factor = Double(weight) * unit / term.step
+        growth[term.group] = factor
+        noise += max(0, factor * factor - 1) * term.step * term.step / 12
+      }
+      weights.append(signed(weight, term))
+    }
+    guard zip(weights, terms).reduce(0, { $0 + abs($1.0) * $1.1.taps }) <= tapSumMax else { return nil }
+    // Without a remainder there is nothing to round.
+    let isExact = weights.allSatisfy { $0 % (1 << shift) == 0 }
+    if !isExact { noise += outputScale * outputScale / 12 }
+    return Choice(weights: weights, shift: shift, noise: noise)
+  }
+
+  private func signed(_ weight: Int, _ term: Term) -> Int { term.factor < 0 ? -weight : weight }
+}
