@@ -80,6 +80,9 @@ let package = Package(
         "CLibPNG", "CTurboJPEG", "CLibZip", arguments, log, systemPackage,
       ], swiftSettings: settings),
 
+    .testTarget(
+      name: "VTACompilerTests", dependencies: ["VTA", "VTAModule", "VTACompiler", systemPackage],
+      swiftSettings: settings),
     .testTarget(name: "VTATests", dependencies: ["VTA"], swiftSettings: settings),
     .testTarget(
       name: "VTACompilerTests", dependencies: ["VTA", "VTAModule", "VTACompiler"], swiftSettings: settings),
