@@ -24,14 +24,37 @@ package struct CompilerOptions {
   }
 }
 
+/// A compiled model and what is known about it.
+package struct Compilation: Sendable {
+  package let module: Module
+  package let report: CompileReport
+  package let quantized: QuantizedGraph
+}
+
 /// ONNX in, module out.
 package enum Compiler {
-  /// Up to the integer network, before anything is scheduled.
-  ///
   /// - Parameters:
   ///   - model: the bytes of an `.onnx` file.
   ///   - modelDirectory: where its external data may be; `nil` refuses external data.
   ///   - progress: hears what is being done, for a terminal.
+  package static func compile(
+    _ model: [UInt8], modelDirectory: FilePath?, options: CompilerOptions,
+    progress: (String) -> Void = { _ in }
+  ) throws(CompileError) -> Compilation {
+    let quantized = try quantize(
+      model, modelDirectory: modelDirectory, options: options, progress: progress)
+    progress("generating code")
+    do {
+      let module = try CodeGenerator.generate(
+        quantized, target: options.target, name: options.name, producer: options.producer,
+        preprocessing: options.preprocessing, labels: options.labels)
+      return Compilation(module: module, report: try CompileReport(module), quantized: quantized)
+    } catch {
+      throw CompileError("target \(options.target.description)", String(describing: error))
+    }
+  }
+
+  /// Up to the integer network, before anything is scheduled; parameters as of ``compile(_:modelDirectory:options:progress:)``.
   package static func quantize(
     _ model: [UInt8], modelDirectory: FilePath?, options: CompilerOptions,
     progress: (String) -> Void = { _ in }
@@ -41,6 +64,7 @@ package enum Compiler {
       model, name: options.name, folder: modelDirectory, shapes: options.shapes)
     try graph.removeReshapes()
     try graph.foldScalesAndClips()
+    try InterfaceCheck(graph).check(options)
     let samples = try calibrationSamples(for: graph, options)
     let calibration = try Calibration(graph, samples: samples) { done, count in
       progress("calibrating: \(done) of \(count) samples")
