@@ -84,7 +84,5 @@ let package = Package(
       name: "VTACompilerTests", dependencies: ["VTA", "VTAModule", "VTACompiler", systemPackage],
       swiftSettings: settings),
     .testTarget(name: "VTATests", dependencies: ["VTA"], swiftSettings: settings),
-    .testTarget(
-      name: "VTACompilerTests", dependencies: ["VTA", "VTAModule", "VTACompiler"], swiftSettings: settings),
   ]
 )
