@@ -1,9 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-// Targets and the arrows between them: ../shared/DESIGN.md, section 2 (a target exists only where it has a
-// dependency, a privilege or a binary that no other target has). Imports point one way:
-//   CVTALinux, VTA <- VTAModule <- {VTACompiler, VTARuntime} <- VTAService <- {vtad, vtactl}
+// A target exists only where it has a dependency, a privilege or a binary that no other target has. Imports point
+// one way: VTA <- VTAModule <- {VTACompiler, VTARuntime} <- VTAService <- {vtad, vtactl}
 
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6),

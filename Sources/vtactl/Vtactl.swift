@@ -8,7 +8,8 @@ struct Vtactl: AsyncParsableCommand {
     abstract: "Compiles, inspects and runs models for the VTA accelerator.",
     version: "vtactl \(Version.text)",
     subcommands: [
-      RunCommand.self
+      RunCommand.self,
+      TraceCommand.self,
     ])
 }
 

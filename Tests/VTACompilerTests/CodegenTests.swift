@@ -121,7 +121,8 @@ enum RandomGraph {
       padding: Padding(top: y.before, left: x.before, bottom: y.after, right: x.after), low: -128, high: 100)
     graph.values.append(
       QuantizedValue(
-        name: "v\(graph.values.count)", channels: source.channels, height: y.output, width: x.output, scale: 1))
+        name: "v\(graph.values.count)", channels: source.channels, height: y.output, width: x.output, scale: 1
+      ))
     graph.steps.append(
       QuantizedStep(
         name: "pool", op: "MaxPool", why: "", operation: .maxPool(pool, output: graph.values.count - 1)))
@@ -134,7 +135,8 @@ enum RandomGraph {
     func term(_ weights: AccumulateTerm.Weights) -> AccumulateTerm {
       AccumulateTerm(input: input, weights: weights, kernel: (1, 1), stride: (1, 1), padding: .none)
     }
-    let dense = (0..<source.channels * source.channels).map { _ in Int8.random(in: -127...127, using: &random) }
+    let dense = (0..<source.channels * source.channels).map { _ in Int8.random(in: -127...127, using: &random)
+    }
     let identity = (0..<source.channels).map { _ in Int8(1) << Int8.random(in: 0...6, using: &random) }
     let layer = Accumulate(
       terms: [term(.dense(dense)), term(.depthwise(identity))], outputs: source.channels, &random)
@@ -299,7 +301,8 @@ struct TestMachine {
       ProgramVerifier.Extent(
         address: address, byteCount: region.byteCount, isWritable: region.role == .workspace)
     }
-    let findings = try ProgramVerifier.findings(words, target: module.target, extents: extents) { address, count in
+    let findings = try ProgramVerifier.findings(words, target: module.target, extents: extents) {
+      address, count in
       try? memory.withBytes(at: address, count: count * 4) { Array($0.bindMemory(to: UInt32.self)) }
     }
     #expect(findings.isEmpty, "\(findings.prefix(3).map(\.description))")

@@ -49,7 +49,8 @@ package enum CodingError: Error, Equatable, CustomStringConvertible {
     case .outOfRange(let format, let field, let value, let range):
       "\(field.rawValue) of \(format) is \(value), but must lie in \(range.lowerBound)…\(range.upperBound)"
     case .unknownOpcode(let code): "opcode \(code) is unknown; 0 to 4 are LOAD, STORE, GEMM, FINISH, ALU"
-    case .unknownMemoryType(let code): "memory_type \(code) is unknown; 0 to 5 are UOP, WGT, INP, ACC, OUT, ACC_8BIT"
+    case .unknownMemoryType(let code):
+      "memory_type \(code) is unknown; 0 to 5 are UOP, WGT, INP, ACC, OUT, ACC_8BIT"
     case .unknownALUOpcode(let code): "alu_opcode \(code) is unknown; 0 to 4 are MIN, MAX, ADD, SHR, MUL"
     }
   }
@@ -194,7 +195,8 @@ extension InstructionSet {
     guard var memory = MemoryType(rawValue: code) else { throw .unknownMemoryType(code) }
     if isStore && revision == .a { memory = .out }
     return Transfer(
-      memory: memory, sramBase: values[.sramBase], dramBase: UInt32(truncatingIfNeeded: values.wide(.dramBase)),
+      memory: memory, sramBase: values[.sramBase],
+      dramBase: UInt32(truncatingIfNeeded: values.wide(.dramBase)),
       ySize: values[.ySize], xSize: values[.xSize], xStride: values[.xStride],
       yPad0: values[.yPad0], yPad1: values[.yPad1], xPad0: values[.xPad0], xPad1: values[.xPad1])
   }

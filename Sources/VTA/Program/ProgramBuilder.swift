@@ -187,8 +187,9 @@ package struct ProgramBuilder {
   /// has a push and a pop of its own, and implies the dropped ones.
   private mutating func insertTokens() {
     var latest: [Int: Int] = [:]
-    for (producer, consumer) in dependences.sorted(by: { ($0.consumer, $1.producer) < ($1.consumer, $0.producer) })
-    {
+    for (producer, consumer) in dependences.sorted(by: {
+      ($0.consumer, $1.producer) < ($1.consumer, $0.producer)
+    }) {
       let from = instructions[producer].module
       let to = instructions[consumer].module
       let pair = from.rawValue * 3 + to.rawValue

@@ -135,7 +135,8 @@ package struct ProgramVerifier {
       t.memory == .uop ? microOps.count : target.configuration.depth(t.memory)
     if t.sramBase + t.loadedCount > depth {
       messages.append(
-        "writes \(t.memory) elements up to \(t.sramBase + t.loadedCount - 1), but the scratchpad has \(depth)")
+        "writes \(t.memory) elements up to \(t.sramBase + t.loadedCount - 1), but the scratchpad has \(depth)"
+      )
     }
     messages += dramMessages(t, t.memory, writes: false)
     if messages.isEmpty && t.memory == .uop { messages += noteMicroOps(t) }

@@ -37,8 +37,8 @@ package struct RecordedRun: Sendable {
       return Array(blobs[(blobs.startIndex + range.offset)...].prefix(range.length))
     }
     target = try Self.target(header)
-    instructionAddress = header.instruction_address
-    instructionCount = header.instruction_count
+    instructionAddress = header.instructionAddress
+    instructionCount = header.instructionCount
     guard instructionCount >= 0, instructionCount < 1 << 24 else { throw .header("instruction_count") }
     var segments: [Segment] = []
     for segment in header.segments {
@@ -91,21 +91,25 @@ package struct RecordedRun: Sendable {
       let before: Blob?
       let after: Blob?
     }
-    enum CodingKeys: CodingKey {
-      case config, profile, instruction_address, instruction_count, segments
+    enum CodingKeys: String, CodingKey {
+      case config
+      case profile
+      case instructionAddress = "instruction_address"
+      case instructionCount = "instruction_count"
+      case segments
     }
     let config: [String: Int]
     let profile: String
-    let instruction_address: UInt64
-    let instruction_count: Int
+    let instructionAddress: UInt64
+    let instructionCount: Int
     let segments: [Segment]
 
     init(from decoder: any Decoder) throws {
       let container = try decoder.container(keyedBy: CodingKeys.self)
       config = try container.decode(Numbers.self, forKey: .config).values
       profile = try container.decodeIfPresent(String.self, forKey: .profile) ?? "fsim"
-      instruction_address = try container.decode(UInt64.self, forKey: .instruction_address)
-      instruction_count = try container.decode(Int.self, forKey: .instruction_count)
+      instructionAddress = try container.decode(UInt64.self, forKey: .instructionAddress)
+      instructionCount = try container.decode(Int.self, forKey: .instructionCount)
       segments = try container.decode([Segment].self, forKey: .segments)
     }
   }

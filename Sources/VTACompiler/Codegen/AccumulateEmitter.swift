@@ -99,14 +99,20 @@ extension LayerEmitter {
       let window = windowSize(term, tiling, taps: 0..<term.kernel.height)
       let inputBlocks = tiles[index].isDense ? tiles[index].inputBlocks : tiling.outputBlocks
       perTile += inputBlocks * window * configuration.elementBytes(.inp) + chunks.count * 3 * 64
-      let weightBytes = chunks.reduce(0) { $0 + weightTiles(tiles[index], $1) }
+      let weightBytes =
+        chunks.reduce(0) { $0 + weightTiles(tiles[index], $1) }
         * configuration.elementBytes(.wgt)
       // Weights of one chunk stay in their slot from tile to tile.
-      if chunks.count == 1 && layer.terms.count <= 2 { perBlockGroup += weightBytes } else { perTile += weightBytes }
+      if chunks.count == 1 && layer.terms.count <= 2 {
+        perBlockGroup += weightBytes
+      } else {
+        perTile += weightBytes
+      }
     }
     func parts(_ extent: Int, _ size: Int) -> Int { (extent + size - 1) / size }
     let groups = parts(requantization.blocks, tiling.outputBlocks)
-    let pixelsTiles = parts(requantization.height(layer, graph), tiling.rows)
+    let pixelsTiles =
+      parts(requantization.height(layer, graph), tiling.rows)
       * parts(requantization.width(layer, graph), tiling.columns)
     return groups * (perBlockGroup + pixelsTiles * perTile)
   }
@@ -183,8 +189,9 @@ extension LayerEmitter {
     let constantBase = half.base + size
     let blocks = requantization.load(
       outputs, at: constantBase, from: location, region: constantRegion, configuration, &builder)
-    last = requantization.emit(
-      base: half.base, constants: blocks, blocks: outputs.count, pixels: pixels, &builder) ?? last
+    last =
+      requantization.emit(
+        base: half.base, constants: blocks, blocks: outputs.count, pixels: pixels, &builder) ?? last
     accumulators.stored(
       by: storeTile(
         output, channels: outputs, rows: rows, columns: columns, base: half.base, after: last))
@@ -261,7 +268,8 @@ extension LayerEmitter {
     var (rows, size, pitch) = (1, 1, 1)
     if tiles.isDense {
       let output = firstOutput + chunk.outputs.lowerBound
-      first = (output * tiles.inputBlocks + chunk.inputs.lowerBound) * taps
+      first =
+        (output * tiles.inputBlocks + chunk.inputs.lowerBound) * taps
         + chunk.taps.lowerBound * tiles.columns
       rows = chunk.outputs.count
       size = chunk.inputs.count * chunk.taps.count * tiles.columns

@@ -53,7 +53,8 @@ struct LayerEmitter {
     let tensor = tensors[value]
     let producers = producers + [lastStore[value]]
     let area = tensor.height * tensor.width
-    let isWhole = rows.extent == tensor.height && columns.extent == tensor.width
+    let isWhole =
+      rows.extent == tensor.height && columns.extent == tensor.width
       && rows.valid.count == tensor.height && columns.valid.count == tensor.width
     if isWhole && area <= Limits.transferExtentMax {
       let transfer = Transfer(

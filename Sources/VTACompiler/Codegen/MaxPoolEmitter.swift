@@ -25,14 +25,16 @@ extension LayerEmitter {
   }
 
   private func cost(_ pool: MaxPool, _ value: QuantizedValue, _ tiling: Tiling) -> Int? {
-    let window = ((tiling.rows - 1) * pool.stride.height + pool.kernel.height)
+    let window =
+      ((tiling.rows - 1) * pool.stride.height + pool.kernel.height)
       * ((tiling.columns - 1) * pool.stride.width + pool.kernel.width)
     let staged = tiling.outputBlocks * window
     guard staged <= inputs.capacity,
       staged + tiling.outputBlocks * tiling.rows * tiling.columns <= accumulators.capacity
     else { return nil }
     func parts(_ extent: Int, _ size: Int) -> Int { (extent + size - 1) / size }
-    let tiles = parts(blocks(value.channels), tiling.outputBlocks) * parts(value.height, tiling.rows)
+    let tiles =
+      parts(blocks(value.channels), tiling.outputBlocks) * parts(value.height, tiling.rows)
       * parts(value.width, tiling.columns)
     return tiles * (staged * configuration.elementBytes(.inp) + 8 * 64)
   }
@@ -93,9 +95,11 @@ extension LayerEmitter {
         let validColumns = taking(
           tapColumn, columns, pool.stride.width, pool.padding.left, columnWindow.valid)
         guard !validRows.isEmpty, !validColumns.isEmpty else { continue }
-        let inputRow = validRows.lowerBound * pool.stride.height + tapRow - pool.padding.top
+        let inputRow =
+          validRows.lowerBound * pool.stride.height + tapRow - pool.padding.top
           - rowWindow.valid.lowerBound
-        let inputColumn = validColumns.lowerBound * pool.stride.width + tapColumn - pool.padding.left
+        let inputColumn =
+          validColumns.lowerBound * pool.stride.width + tapColumn - pool.padding.left
           - columnWindow.valid.lowerBound
         _ = builder.compute(
           .alu(.max, .accumulator),

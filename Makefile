@@ -1,0 +1,48 @@
+# `make demo` and `make test` do their own set-up on a fresh Debian 12 machine with Swift 6.3.
+# Demo, test and bench share one build, always with the same flags: other flags build gRPC again (minutes).
+
+SWIFT_FLAGS := -c release -Xswiftc -enable-testing
+BIN := .build/release
+PYTHON := .venv/bin/python
+SOURCES := $(shell git ls-files '*.swift' ':!*.pb.swift' ':!*.grpc.swift')
+
+.PHONY: demo test interop build release check bench clean protos setup
+
+demo: build .venv
+	VTA_BIN=$(BIN) $(PYTHON) Examples/digits/demo.py
+
+# `swift test` would add a flag of its own and build everything again, so the build comes first.
+test: check
+	swift build $(SWIFT_FLAGS) --build-tests
+	swift test $(SWIFT_FLAGS) --skip-build
+
+interop: build .venv
+	VTA_BIN=$(BIN) $(PYTHON) -m pytest -q -p no:cacheprovider Tests/interop
+
+build: setup
+	swift build $(SWIFT_FLAGS) --build-tests
+
+# What a package would ship: no testing hooks, symbols stripped, the Swift runtime linked in.
+release: setup
+	swift build -c release --scratch-path .build-release --static-swift-stdlib -Xlinker -s --product vtad
+	swift build -c release --scratch-path .build-release --static-swift-stdlib -Xlinker -s --product vtactl
+
+check: setup
+	swift format lint --strict --configuration .swift-format $(SOURCES)
+
+bench: build .venv
+	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/bench.py
+
+protos:
+	scripts/protos.sh
+
+setup:
+	@scripts/setup.sh
+
+.venv: Tests/interop/requirements.txt
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r Tests/interop/requirements.txt
+	@touch .venv
+
+clean:
+	rm -rf .build .build-release .venv

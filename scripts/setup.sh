@@ -1,0 +1,17 @@
+#!/bin/sh
+# Installs the Debian packages that the build needs, if any is missing.
+set -eu
+
+packages="libsystemd-dev libpng-dev libturbojpeg0-dev libzip-dev zlib1g-dev pkg-config python3-venv"
+
+missing=""
+for package in $packages; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -eq 0 ]; then sudo=""; else sudo="sudo"; fi
+echo "setup: installing$missing"
+$sudo apt-get update -qq
+# shellcheck disable=SC2086
+DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
