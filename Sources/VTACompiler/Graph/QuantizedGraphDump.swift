@@ -76,7 +76,7 @@ package struct QuantizedGraphDump {
   }
 
   private mutating func add(_ tensor: Tensor, _ name: String) -> String {
-    files.append((name: name, bytes: NPYEncoding.bytes(of: tensor)))
+    files.append((name: name, bytes: NPY.encode(tensor)))
     return name
   }
 
