@@ -49,7 +49,7 @@ let package = Package(
     .target(name: "VTA", swiftSettings: settings),
     .target(
       name: "VTAModule", dependencies: ["VTA", protobuf, crypto, systemPackage],
-      swiftSettings: settings),
+      exclude: ["Protos"], swiftSettings: settings),
     .target(
       name: "VTACompiler", dependencies: ["VTA", "VTAModule", protobuf, systemPackage],
       exclude: ["Import/Protos"], swiftSettings: settings),
@@ -79,9 +79,12 @@ let package = Package(
         "CLibPNG", "CTurboJPEG", "CLibZip", arguments, log, systemPackage,
       ], swiftSettings: settings),
 
+    .testTarget(name: "VTATests", dependencies: ["VTA"], swiftSettings: settings),
     .testTarget(
       name: "VTACompilerTests", dependencies: ["VTA", "VTAModule", "VTACompiler", systemPackage],
       swiftSettings: settings),
-    .testTarget(name: "VTATests", dependencies: ["VTA"], swiftSettings: settings),
+    .testTarget(name: "VTAModuleTests", dependencies: ["VTA", "VTAModule", crypto], swiftSettings: settings),
+    .testTarget(
+      name: "VTARuntimeTests", dependencies: ["VTA", "VTAModule", "VTARuntime"], swiftSettings: settings),
   ]
 )

@@ -40,4 +40,5 @@ service() {
 plugins
 service Sources/VTAService/Protos/inference.proto
 service Sources/VTAService/Protos/vta.proto
+messages Sources/VTAModule/Protos/manifest.proto Internal
 messages Sources/VTACompiler/Import/Protos/onnx.proto Internal
