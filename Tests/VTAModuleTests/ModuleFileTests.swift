@@ -83,7 +83,7 @@ import VTA
   private func readOrModuleError(_ bytes: [UInt8]) throws -> ModuleFile? {
     do {
       return try ModuleReader.read(bytes)
-    } catch let error as ModuleError {
+    } catch {
       #expect(!error.description.isEmpty)
       return nil
     }
