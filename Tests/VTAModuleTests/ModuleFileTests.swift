@@ -74,7 +74,8 @@ import VTA
   @Test func manyEmptyEntriesAreRefusedBeforeDecoding() throws {
     let flood = [UInt8]((0..<(1 << 18)).flatMap { _ in [UInt8(10 << 3 | 2), 0] })
     #expect(throws: ModuleError.self) { try ManifestScan.check(flood[...]) }
-    let target = [UInt8](repeating: 3 << 3 | 2, count: 1) + [0x80, 0x08] + (0..<512).flatMap { _ in [UInt8(0x1a), 0] }
+    let target =
+      [UInt8](repeating: 3 << 3 | 2, count: 1) + [0x80, 0x08] + (0..<512).flatMap { _ in [UInt8(0x1a), 0] }
     #expect(throws: ModuleError.self) { try ManifestScan.check(target[...]) }
   }
 

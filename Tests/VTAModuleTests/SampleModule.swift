@@ -18,7 +18,9 @@ enum SampleModule {
       outputs: [ModelTensor(name: "class", dataType: .fp32, shape: [1, 2])],
       regions: [
         Region(name: "activations", role: .workspace, byteCount: 8192),
-        Region(name: "weights", role: .constant((0..<5000).map { UInt8(truncatingIfNeeded: $0 * 7) }), byteCount: 5000),
+        Region(
+          name: "weights", role: .constant((0..<5000).map { UInt8(truncatingIfNeeded: $0 * 7) }),
+          byteCount: 5000),
         Region(name: "bias", role: .constant([1, 2, 3]), byteCount: 3),
         Region(name: "kernels", role: .microOps([4, 0, 0, 0]), byteCount: 4),
       ],

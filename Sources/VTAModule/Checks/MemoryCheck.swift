@@ -36,14 +36,16 @@ struct MemoryCheck {
       case .workspace: break
       }
       guard region.byteCount >= 1, region.byteCount <= ModuleLimits.memoryBytesMax - total else {
-        throw ModuleError(place, "it is empty, or with it all regions have more than \(ModuleLimits.memoryBytesMax) bytes")
+        throw ModuleError(
+          place, "it is empty, or with it all regions have more than \(ModuleLimits.memoryBytesMax) bytes")
       }
       total += region.byteCount
     }
   }
 
   private func check(_ tensor: DeviceTensor, _ place: String) throws(ModuleError) {
-    guard module.regions.indices.contains(tensor.region), module.regions[tensor.region].role == .workspace else {
+    guard module.regions.indices.contains(tensor.region), module.regions[tensor.region].role == .workspace
+    else {
       throw ModuleError(place, "region \(tensor.region) is no workspace")
     }
     _ = try ModuleCheck.product(
@@ -59,7 +61,9 @@ struct MemoryCheck {
       tensor.byteOffset <= region.byteCount, byteCount <= region.byteCount - tensor.byteOffset
     else {
       throw ModuleError(
-        place, "its \(byteCount) bytes at \(tensor.byteOffset) are not aligned or lie outside region \(tensor.region)")
+        place,
+        "its \(byteCount) bytes at \(tensor.byteOffset) are not aligned or lie outside region \(tensor.region)"
+      )
     }
     guard tensor.scale.isFinite, tensor.scale > 0 else {
       throw ModuleError(place, "its scale \(tensor.scale) is no positive number")
@@ -81,7 +85,9 @@ struct MemoryCheck {
       next = relocation.instruction + 1
       guard module.regions.indices.contains(relocation.region),
         relocation.byteOffset < module.regions[relocation.region].byteCount
-      else { throw ModuleError(place, "byte \(relocation.byteOffset) of region \(relocation.region) doesn't exist") }
+      else {
+        throw ModuleError(place, "byte \(relocation.byteOffset) of region \(relocation.region) doesn't exist")
+      }
       guard let memory = program.memory(of: relocation.instruction, set) else {
         throw ModuleError(place, "instruction \(relocation.instruction) is neither LOAD nor STORE")
       }

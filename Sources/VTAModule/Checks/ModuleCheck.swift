@@ -70,7 +70,9 @@ package enum ModuleCheck {
   static func checkShape(_ shape: [Int], _ place: String) throws(ModuleError) -> Int {
     guard shape.first == 1, shape.count <= ModuleLimits.rankMax else {
       throw ModuleError(
-        place, "its shape \(shape) does not start with the batch extent 1 or has more than \(ModuleLimits.rankMax) axes")
+        place,
+        "its shape \(shape) does not start with the batch extent 1 or has more than \(ModuleLimits.rankMax) axes"
+      )
     }
     return try product(shape, maximum: ModuleLimits.elementsMax, place)
   }
@@ -79,7 +81,8 @@ package enum ModuleCheck {
     var count = 1
     for extent in extents {
       guard extent >= 1, extent <= maximum / count else {
-        throw ModuleError(place, "its shape \(extents) has an extent below 1 or more than \(maximum) elements")
+        throw ModuleError(
+          place, "its shape \(extents) has an extent below 1 or more than \(maximum) elements")
       }
       count *= extent
     }
@@ -109,7 +112,8 @@ package enum ModuleCheck {
     guard preprocessing.mean.count == count, preprocessing.deviation.count == count,
       numbers.allSatisfy(\.isFinite), !preprocessing.deviation.contains(0)
     else {
-      throw ModuleError("preprocessing", "mean and deviation are not \(count) finite numbers, deviation not 0")
+      throw ModuleError(
+        "preprocessing", "mean and deviation are not \(count) finite numbers, deviation not 0")
     }
     guard module.inputs.count == 1, preprocessing.imageSize(in: module.inputs[0].shape) != nil else {
       throw ModuleError("preprocessing", "the model's input is no image of \(count) channels")
@@ -119,7 +123,8 @@ package enum ModuleCheck {
   private static func checkLabels(_ module: Module) throws(ModuleError) {
     guard !module.labels.isEmpty else { return }
     guard module.outputs.count == 1, module.outputs[0].shape.last == module.labels.count else {
-      throw ModuleError("labels", "there are \(module.labels.count), but no single output with as many values at the end")
+      throw ModuleError(
+        "labels", "there are \(module.labels.count), but no single output with as many values at the end")
     }
   }
 }

@@ -46,7 +46,10 @@ struct ManifestDecoder {
       (
         .instructions,
         stored.programs.map {
-          ($0.sectionOffset, $0.instructionCount.multipliedReportingOverflow(by: Self.instructionBytes).partialValue)
+          (
+            $0.sectionOffset,
+            $0.instructionCount.multipliedReportingOverflow(by: Self.instructionBytes).partialValue
+          )
         }
       ),
     ]
@@ -55,7 +58,8 @@ struct ManifestDecoder {
       for range in ranges {
         let (next, overflow) = range.offset.addingReportingOverflow(range.count)
         guard range.offset >= end, !overflow else {
-          throw ModuleError("manifest", "its ranges of the section \(kind.rawValue) overlap or are out of order")
+          throw ModuleError(
+            "manifest", "its ranges of the section \(kind.rawValue) overlap or are out of order")
         }
         end = next
       }

@@ -40,12 +40,14 @@ package enum ModuleReader {
     let version = bytes.littleEndian(at: Header.version, as: UInt32.self)
     guard version == FileLayout.version else {
       throw ModuleError(
-        "header", "the format has version \(version), but only \(FileLayout.version) is known; use a newer vtactl")
+        "header",
+        "the format has version \(version), but only \(FileLayout.version) is known; use a newer vtactl")
     }
     let byteCount = bytes.littleEndian(at: Header.byteCount, as: UInt64.self)
     guard byteCount == UInt64(bytes.count) else {
       throw ModuleError(
-        "header", "the file has \(bytes.count) bytes, but \(byteCount) were written; copy or compile it again")
+        "header", "the file has \(bytes.count) bytes, but \(byteCount) were written; copy or compile it again"
+      )
     }
     guard bytes.littleEndian(at: Header.reserved, as: UInt64.self) == 0 else {
       throw ModuleError("header", "reserved bytes are not zero")
@@ -72,7 +74,8 @@ struct Sections {
   /// - Parameter count: entries of the section table.
   init(_ bytes: [UInt8], count: UInt32) throws(ModuleError) {
     guard count <= FileLayout.sectionsMax else {
-      throw ModuleError("header", "\(count) sections are more than the \(FileLayout.sectionsMax) that are allowed")
+      throw ModuleError(
+        "header", "\(count) sections are more than the \(FileLayout.sectionsMax) that are allowed")
     }
     let tableEnd = FileLayout.Header.byteLength + Int(count) * FileLayout.Entry.byteLength
     guard tableEnd <= bytes.count else { throw ModuleError("section table", "the file ends inside it") }
@@ -81,7 +84,8 @@ struct Sections {
       let place = "section table entry \(index)"
       let entry = try Self.entry(bytes, index, place)
       guard entry.offset % FileLayout.sectionAlignment == 0, entry.offset >= end else {
-        throw ModuleError(place, "the section starts at \(entry.offset), not on a page of its own behind the one before")
+        throw ModuleError(
+          place, "the section starts at \(entry.offset), not on a page of its own behind the one before")
       }
       guard entry.offset <= UInt64(bytes.count), entry.length <= UInt64(bytes.count) - entry.offset else {
         throw ModuleError(place, "the section reaches beyond the end of the file")
@@ -134,7 +138,9 @@ struct Sections {
     let section = try bytes(kind)
     guard offset <= UInt64(section.count), count <= UInt64(section.count) - offset else {
       throw ModuleError(
-        place, "bytes \(offset) to \(offset) + \(count) lie outside the section \(kind.rawValue) of \(section.count) bytes")
+        place,
+        "bytes \(offset) to \(offset) + \(count) lie outside the section \(kind.rawValue) of \(section.count) bytes"
+      )
     }
     let start = section.startIndex + Int(offset)
     return Array(section[start..<(start + Int(count))])

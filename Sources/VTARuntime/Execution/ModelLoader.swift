@@ -49,7 +49,8 @@ struct ModelLoader {
         try load(program: index, of: module, regions: regions, into: &memory)
       }
       return ResidentModel(
-        identifier: identifier, module: module, hostShapes: module.hostShapes, regions: regions, programs: programs,
+        identifier: identifier, module: module, hostShapes: module.hostShapes, regions: regions,
+        programs: programs,
         allocations: memory.allocations, memoryByteCount: memory.byteCount)
     } catch {
       for address in memory.allocations { backend.free(address) }
@@ -60,12 +61,16 @@ struct ModelLoader {
   private func load(
     program index: Int, of module: Module, regions: [DeviceAddress], into memory: inout Memory
   ) throws -> ResidentModel.Program {
-    let program = module.programs[index]
     let words: [InstructionWords]
     do throws(ProgramPatch.PatchError) {
-      words = try ProgramPatch.words(of: program, target: module.target, regions: regions)
+      words = try ProgramPatch.words(
+        of: module.programs[index], target: module.target, regions: regions)
     } catch {
       throw RuntimeError.programRefused(program: index, findings: ["\(error)"])
+    }
+    let findings = try ProgramCheck(module: module, regions: regions).findings(words)
+    guard findings.isEmpty else {
+      throw RuntimeError.programRefused(program: index, findings: findings.map(\.description))
     }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(words.count * Limits.instructionBytes)

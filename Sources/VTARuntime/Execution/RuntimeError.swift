@@ -33,12 +33,18 @@ package enum RuntimeError: Error, Equatable, CustomStringConvertible {
       "\(samples) samples in one request are more than the \(maximum) that are allowed; split the request"
     case .invalidModule(let error): "the module can't be loaded: \(error)"
     case .programRefused(let program, let findings):
-      "program \(program) of the module is refused: \(findings.joined(separator: "; ")); compile the model again"
+      "program \(program) of the module is refused: \(Self.summary(findings)); compile the model again"
     case .deadlineExceeded: "the deadline passed before the run was done; allow more time"
     case .queueFull(let limit):
       "\(limit) requests wait for the device already; try again later"
     case .modelUnloaded(let name): "the model \(name) was unloaded from the device"
     }
+  }
+
+  /// A program can have thousands of findings; `vtactl verify` lists all of them.
+  private static func summary(_ findings: [String]) -> String {
+    let shown = findings.prefix(3).joined(separator: "; ")
+    return findings.count > 3 ? "\(shown); and \(findings.count - 3) more" : shown
   }
 
   private static func text(_ shape: [Int]) -> String {
