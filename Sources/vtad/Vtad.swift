@@ -1,2 +1,3 @@
 import ArgumentParser
+
 @main struct V: ParsableCommand { func run() {} }

@@ -1,9 +1,76 @@
 internal import ArgumentParser
+internal import VTAModule
 
 struct RunCommand: AsyncParsableCommand {
-  static let configuration = CommandConfiguration(commandName: "run", abstract: "Runs a module on a device.")
+  static let configuration = CommandConfiguration(
+    commandName: "run", abstract: "Runs a module: on the daemon, or in this process.",
+    discussion: """
+      With a daemon running, the file is submitted to it as a private model, gone when this command ends.
+      """)
+
+  @Argument(help: "The compiled model, a .vtab file.")
+  var module: String
+
+  @Option(
+    help: "NAME=FILE, or FILE for a model with one input: .npy, or .png and .jpg if the module allows it.")
+  var input: [String] = []
+
+  @Option(help: "Where each output is written as NAME.npy.")
+  var outputDir: String?
+
+  @Option(
+    help: "The device to run on, e.g. sim or sim:ultra96. Without a daemon it is opened in this process.")
+  var device: String?
+
+  @Flag(help: "Run in this process even if a daemon is there.")
+  var inProcess = false
+
+  @Option(name: .customLong("repeat"), help: "How many times to run; every time is reported.")
+  var repetitions = 1
+
+  @Option(help: "Where every tensor of the accelerator is written as int8 NAME.npy. Needs --in-process.")
+  var dumpTensors: String?
+
+  @Flag(help: "Print the result as JSON.")
+  var json = false
+
+  func validate() throws {
+    guard repetitions >= 1 else { throw ValidationError("--repeat \(repetitions): run at least once") }
+  }
 
   func run() async throws {
-    throw Failure("run", "not there yet")
+    let (_, file) = try ModuleInput.read(module)
+    let inputs = try RunInputs.read(input, for: file.module)
+    try ArrayFolder.checkNames(file.module.outputs.map(\.name))
+    let runner = try await LocalRunner(module: file.module, device: device ?? "auto", path: module)
+    try await report(on: runner, file, inputs)
+  }
+
+  private func report(
+    on runner: some ModelRunner, _ file: ModuleFile, _ inputs: [String: Tensor]
+  ) async throws {
+    var outcome = RunOutcome(outputs: [], deviceTensors: [])
+    var seconds: [Double] = []
+    for _ in 0..<repetitions {
+      let start = ContinuousClock.now
+      do {
+        outcome = try await runner.run(inputs, dumpTensors: dumpTensors != nil)
+      } catch let failure as Failure {
+        throw failure
+      } catch {
+        throw Failure(module, error)
+      }
+      seconds.append((ContinuousClock.now - start) / .seconds(1))
+    }
+    let files = try outputDir.map { try ArrayFolder.write(outcome.outputs, to: $0) }
+    if let dumpTensors { try ArrayFolder.write(outcome.deviceTensors, to: dumpTensors) }
+    let report = RunReport(
+      model: file.module.name, device: runner.device, place: runner.place, seconds: seconds,
+      outputs: outcome.outputs, files: files)
+    if json {
+      try JSONOutput.print(report)
+    } else {
+      report.printText(labels: file.module.labels, note: runner.note)
+    }
   }
 }

@@ -29,7 +29,8 @@ struct Image {
   private static func checkSize(_ width: Int, _ height: Int, _ path: String) throws(Failure) {
     let (count, overflow) = width.multipliedReportingOverflow(by: height)
     guard width > 0, height > 0, !overflow, count <= pixelCountMax else {
-      throw Failure(path, "has \(width)×\(height) pixels; at most \(pixelCountMax) are accepted, scale it down")
+      throw Failure(
+        path, "has \(width)×\(height) pixels; at most \(pixelCountMax) are accepted, scale it down")
     }
   }
 
@@ -52,7 +53,8 @@ struct Image {
     var pixels = [UInt8](repeating: 0, count: width * height * channels.rawValue)
     // Transparent pixels are shown on black.
     var background = png_color(red: 0, green: 0, blue: 0)
-    guard png_image_finish_read(&image, &background, &pixels, Int32(width * channels.rawValue), nil) != 0 else {
+    guard png_image_finish_read(&image, &background, &pixels, Int32(width * channels.rawValue), nil) != 0
+    else {
       throw failure()
     }
     return Image(width: width, height: height, channels: channels, pixels: pixels)
@@ -64,10 +66,13 @@ struct Image {
     guard let decoder = tjInitDecompress() else { throw Failure(path, "the JPEG decoder can't start") }
     defer { tjDestroy(decoder) }
     func failure() -> Failure {
-      Failure(path, "is a damaged JPEG: \(tjGetErrorStr2(decoder).map { String(cString: $0) } ?? "no reason given")")
+      Failure(
+        path, "is a damaged JPEG: \(tjGetErrorStr2(decoder).map { String(cString: $0) } ?? "no reason given")"
+      )
     }
     var (width, height, subsampling, colors) = (Int32(0), Int32(0), Int32(0), Int32(0))
-    guard tjDecompressHeader3(decoder, bytes, UInt(bytes.count), &width, &height, &subsampling, &colors) == 0 else {
+    guard tjDecompressHeader3(decoder, bytes, UInt(bytes.count), &width, &height, &subsampling, &colors) == 0
+    else {
       throw failure()
     }
     try checkSize(Int(width), Int(height), path)
@@ -98,7 +103,8 @@ struct Image {
       for column in columns {
         for channel in 0..<count {
           func pixel(_ y: Int, _ x: Int) -> Float { Float(pixels[(y * width + x) * count + channel]) }
-          let top = pixel(row.low, column.low) * (1 - column.weight) + pixel(row.low, column.high) * column.weight
+          let top =
+            pixel(row.low, column.low) * (1 - column.weight) + pixel(row.low, column.high) * column.weight
           let bottom =
             pixel(row.high, column.low) * (1 - column.weight) + pixel(row.high, column.high) * column.weight
           result.append(top * (1 - row.weight) + bottom * row.weight)

@@ -19,7 +19,8 @@ enum ImageInput {
     let isPlanar = preprocessing.layout == .nchw
     guard shape.count == 4, shape[isPlanar ? 1 : 3] == channels.rawValue else {
       throw Failure(
-        path, "the model's input has shape \(shape), which is no picture in layout \(preprocessing.layout.rawValue) "
+        path,
+        "the model's input has shape \(shape), which is no picture in layout \(preprocessing.layout.rawValue) "
           + "with \(channels.rawValue) channels; pass an .npy file, or compile with another --preprocess")
     }
     let (height, width) = isPlanar ? (shape[2], shape[3]) : (shape[1], shape[2])
@@ -34,7 +35,8 @@ enum ImageInput {
         let deviation =
           preprocessing.deviation.isEmpty
           ? 1 : preprocessing.deviation[channel % preprocessing.deviation.count]
-        result[isPlanar ? channel * height * width + pixel : pixel * count + channel] = (real - mean) / deviation
+        result[isPlanar ? channel * height * width + pixel : pixel * count + channel] =
+          (real - mean) / deviation
       }
     }
     return Tensor(result, shape: [1] + shape.dropFirst())
