@@ -8,6 +8,7 @@ struct Vtactl: AsyncParsableCommand {
     abstract: "Compiles, inspects and runs models for the VTA accelerator.",
     version: "vtactl \(Version.text)",
     subcommands: [
+      CompileCommand.self,
       RunCommand.self,
       TraceCommand.self,
     ])

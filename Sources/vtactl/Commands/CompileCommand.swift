@@ -1,0 +1,96 @@
+internal import ArgumentParser
+private import Foundation
+private import SystemPackage
+private import VTA
+private import VTACompiler
+private import VTAModule
+
+struct CompileCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compile", abstract: "Compiles an ONNX model to a .vtab module.",
+    discussion: "Float models need calibration samples, from which the ranges of all activations are taken.")
+
+  @Argument(help: "The ONNX file.")
+  var model: String
+
+  @Option(name: .shortAndLong, help: "Where the module is written, a .vtab file.")
+  var output: String
+
+  @Option(help: "A target's name, or a VTA configuration file with an optional PROFILE.")
+  var target = "sim"
+
+  @Option(help: "Samples for the ranges: an .npz with one array per input, or a folder of pictures.")
+  var calibration: String?
+
+  @Option(help: "Where the report is written as JSON.")
+  var report: String?
+
+  @Option(help: "How a picture becomes the input, a JSON file; stored in the module.")
+  var preprocess: String?
+
+  @Option(help: "Class names of the output, one per line; stored in the module.")
+  var labels: String?
+
+  @Option(help: "NAME=1,3,224,224: the shape of an input whose dimensions the model leaves open.")
+  var shape: [String] = []
+
+  @Option(help: "Where the integer network is written: graph.json and .npy files.")
+  var dumpQuantized: String?
+
+  func run() throws {
+    let target = try TargetInput.read(target)
+    var options = CompilerOptions(
+      name: URL(filePath: model).deletingPathExtension().lastPathComponent,
+      producer: "vtactl \(Version.text)", target: target)
+    options.shapes = try shapes()
+    options.preprocessing = try preprocess.map(PreprocessingInput.read)
+    options.labels = try labels.map(lines) ?? []
+    options.calibration = try calibration.map { try CalibrationInput.reader($0, options.preprocessing) }
+    let bytes = try FileInput.read(model)
+    let progress = Progress()
+    let compilation: Compilation
+    do {
+      defer { progress.end() }
+      compilation = try Compiler.compile(
+        bytes, modelDirectory: FilePath(model).removingLastComponent(), options: options,
+        progress: progress.show)
+    } catch {
+      throw Failure(model, error)
+    }
+    try write(compilation, target)
+  }
+
+  private func write(_ compilation: Compilation, _ target: Target) throws {
+    if let dumpQuantized {
+      let dump = QuantizedGraphDump(
+        compilation.quantized, activationBits: target.configuration.inpBits)
+      for file in dump.files { try FileOutput.write(file.bytes, to: dumpQuantized + "/" + file.name) }
+    }
+    if let report { try FileOutput.write(compilation.report.json(), to: report) }
+    let module = try ModuleWriter.bytes(of: compilation.module)
+    try FileOutput.write(module, to: output)
+    let layers = compilation.report.layers
+    let device = layers.filter { $0.place == "accelerator" }.count
+    print(
+      "\(output): \(module.count) bytes for \(target.description); \(device) layers on the accelerator, "
+        + "\(layers.count - device) on the host")
+  }
+
+  private func shapes() throws(Failure) -> [String: [Int]] {
+    var shapes: [String: [Int]] = [:]
+    for option in shape {
+      let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+      let extents = parts.last?.split(separator: ",").map { Int($0) } ?? []
+      guard parts.count == 2, !extents.isEmpty, extents.allSatisfy({ $0 ?? 0 > 0 }) else {
+        throw .usage("--shape \(option)", "is no NAME=1,3,224,224; extents are positive")
+      }
+      shapes[String(parts[0])] = extents.compactMap { $0 }
+    }
+    return shapes
+  }
+
+  private func lines(_ path: String) throws(Failure) -> [String] {
+    String(decoding: try FileInput.read(path), as: UTF8.self)
+      .split(whereSeparator: \.isNewline).map(String.init)
+  }
+}
