@@ -1,1 +1,0 @@
-int vta_placeholder(void){return 0;}

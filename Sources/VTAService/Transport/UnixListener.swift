@@ -1,0 +1,57 @@
+internal import GRPCNIOTransportHTTP2
+internal import NIOCore
+internal import NIOPosix
+
+/// Accepts gRPC connections on a Unix socket that is already listening, and marks each with its peer's credentials.
+struct UnixListener: HTTP2ServerTransport.ListenerFactory {
+  /// Owned by the channel as soon as it is made.
+  let descriptor: CInt
+  let connections: ConnectionRegistry
+  let eventLoopGroup: any EventLoopGroup
+
+  typealias Connection = HTTP2ServerTransport.ConnectionConfigurator.ConnectionChannel
+
+  func makeListeningChannel(
+    listenerConfigurator: HTTP2ServerTransport.ListenerConfigurator,
+    connectionConfigurator: HTTP2ServerTransport.ConnectionConfigurator
+  ) async throws -> NIOAsyncChannel<Connection, Never> {
+    try await ServerBootstrap(group: eventLoopGroup)
+      .serverChannelInitializer { listenerConfigurator.configure(channel: $0) }
+      .bind(descriptor) { channel in
+        channel.eventLoop.makeCompletedFuture { try identify(channel) }
+          .flatMap { connectionConfigurator.configure(channel: channel, tls: .none) }
+          .flatMapError { error in
+            channel.close().flatMapThrowing { throw error }
+          }
+      }
+  }
+
+  private func identify(_ channel: any Channel) throws {
+    let connection = connections.opened()
+    channel.closeFuture.whenComplete { [connections] _ in connections.closed(connection) }
+    let caller = try ConnectionPeerHandler.caller(of: channel, connection: connection)
+    try channel.pipeline.syncOperations.addHandler(ConnectionPeerHandler(caller: caller))
+  }
+}
+
+extension UnixListener {
+  typealias Transport = HTTP2ServerTransport.Custom<UnixListener>
+
+  /// - Parameter maximumMessageBytes: Of one request.
+  func transport(maximumMessageBytes: Int) -> Transport {
+    var config = Transport.Config.defaults
+    config.rpc.maxRequestPayloadSize = maximumMessageBytes
+    config.http2.maxFrameSize = HTTP2Tuning.frameBytes
+    config.http2.targetWindowSize = HTTP2Tuning.windowBytes
+    // Waits up to 100 µs for more to write: longer than a small model runs.
+    config.connection.flushCoalescing = nil
+    config.channelDebuggingCallbacks.onAcceptHTTP2Stream = PeerStampHandler.install(on:)
+    return Transport(listenerFactory: self, config: config)
+  }
+}
+
+/// Both ends are on one machine: few large frames, and windows that a tensor of a few megabytes fits into.
+enum HTTP2Tuning {
+  static let frameBytes = 1 << 20
+  static let windowBytes = 8 << 20
+}
