@@ -10,6 +10,7 @@ package struct ServiceError: Error, Hashable, Sendable, CustomStringConvertible 
     case resourceExhausted
     case unavailable
     case deadlineExceeded
+    case cancelled
     /// A defect of this program or of the device.
     case `internal`
   }

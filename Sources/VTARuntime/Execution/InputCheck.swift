@@ -1,13 +1,23 @@
-internal import VTAModule
+package import VTAModule
 
 /// Whether a request fits the model, before the device is involved.
-enum InputCheck {
+package enum InputCheck {
   /// Samples in one request.
   static let samplesMax = 1 << 16
 
   /// - Returns: the common extent of the inputs' batch axes.
   static func sampleCount(
     of inputs: [String: Tensor], for module: Module
+  ) throws(RuntimeError) -> Int {
+    let types = inputs.map { ($0, ModelTensor(name: $0, dataType: $1.dataType, shape: $1.shape)) }
+    return try sampleCount(of: Dictionary(uniqueKeysWithValues: types), for: module)
+  }
+
+  /// For those who look before they decode: says of names, types and shapes alone whether they fit.
+  /// - Returns: the common extent of the inputs' batch axes.
+  @discardableResult
+  package static func sampleCount(
+    of inputs: [String: ModelTensor], for module: Module
   ) throws(RuntimeError) -> Int {
     let known = module.inputs.map(\.name)
     if let unknown = inputs.keys.sorted().first(where: { !known.contains($0) }) {

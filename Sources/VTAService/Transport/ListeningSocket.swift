@@ -115,10 +115,18 @@ private struct FolderLock {
         : "can't open the folder \(folder): \(error)"
       throw ServiceError(.failedPrecondition, "can't listen on \(path): \(why)")
     }
-    while flock(descriptor, LOCK_EX) != 0 && errno == EINTR {}
+    // Whoever may read the folder may lock it. After two seconds it is no starting daemon, and nobody else may keep
+    // this one from starting.
+    var attempts = 100
+    while attempts > 0 && flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+      attempts -= 1
+      usleep(20_000)
+    }
   }
 
   func unlock() {
+    // Closing alone would leave the lock with a child process that got the descriptor before it ran another program.
+    flock(descriptor, LOCK_UN)
     close(descriptor)
   }
 }

@@ -1,0 +1,111 @@
+internal import GRPCCore
+internal import Glibc
+package import Logging
+internal import NIOPosix
+internal import ServiceLifecycle
+internal import UnixSignals
+internal import VTA
+internal import VTARuntime
+
+/// The daemon, put together: a device, the models on it and a socket to ask them through.
+///
+/// Starting is a ladder: configuration, model folder, device, socket. What fails throws before anything is logged or
+/// announced, and what was opened before it is closed.
+package final class Daemon: Sendable {
+  package let socketPath: String
+  private let socket: ListeningSocket
+  private let device: DeviceWorker
+  private let group: ServiceGroup
+  private let drain: Drain
+  private let logger: Logger
+
+  /// - Parameters:
+  ///   - handlesSignals: SIGTERM and SIGINT begin the drain.
+  ///   - announce: Called once with the socket's path when models can be asked for.
+  /// - Throws: ``ServiceError`` or ``DeviceError``.
+  package init(
+    _ configuration: DaemonConfiguration, logger: Logger, handlesSignals: Bool,
+    announce: @escaping @Sendable (String) -> Void
+  ) throws {
+    // A client or a reader of our output that is gone is an error of that write, not our end.
+    signal(SIGPIPE, SIG_IGN)
+    let directory = try configuration.models.map { path throws(ServiceError) in try ModelDirectory(path: path) }
+    let device = try DeviceWorker.open(configuration.device)
+    let socket =
+      try ListeningSocket.inherited()
+      ?? ListeningSocket.create(path: configuration.socket, mode: configuration.socketMode)
+
+    let drain = Drain()
+    let notifier = SystemdNotifier()
+    let connections = ConnectionRegistry()
+    let counters = ServiceCounters()
+    let models = ModelStore(device: device, directory: directory, connections: connections, logger: logger)
+    let listener = UnixListener(
+      descriptor: socket.descriptor, connections: connections,
+      eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
+    let transport = listener.transport(maximumMessageBytes: configuration.maximumMessageBytes)
+    let server = GRPCServer(
+      transport: transport,
+      services: [
+        InferenceService(
+          models: models, device: device, drain: drain, counters: counters,
+          runDeadline: configuration.runDeadline),
+        DaemonService(
+          models: models, device: device, connections: connections, counters: counters,
+          modelDirectory: directory?.path ?? "", started: .now),
+      ])
+    let readiness = ReadinessService(
+      transport: transport, models: models, drain: drain, notifier: notifier,
+      announce: {
+        notifier.ready(status: "serving on \(socket.path)")
+        announce(socket.path)
+      })
+    let serving = ServingService(server: server, drain: drain, notifier: notifier, logger: logger)
+    // Stopped from the last to the first, so that systemd sees signs of life until the last call is done.
+    var group = ServiceGroupConfiguration(
+      services: [readiness, serving],
+      gracefulShutdownSignals: handlesSignals ? [.sigterm, .sigint] : [],
+      logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() })
+    group.maximumGracefulShutdownDuration = configuration.drainLimit
+
+    self.socketPath = socket.path
+    self.socket = socket
+    self.device = device
+    self.group = ServiceGroup(configuration: group)
+    self.drain = drain
+    self.logger = logger
+  }
+
+  /// Serves until it is told to stop.
+  /// - Throws: If it could not serve, or calls were still running when the drain had to end.
+  package func run() async throws {
+    let description = device.description
+    logger.notice("device \(description.name)", metadata: metadata(of: description))
+    do {
+      try await group.run()
+    } catch {
+      await close()
+      guard drain.hasBegun else { throw ServiceError(.internal, "can't serve on \(socketPath): \(error)") }
+      throw ServiceError(.deadlineExceeded, "calls were still running when the time to finish them was over")
+    }
+    await close()
+    logger.info("stopped")
+  }
+
+  /// Begins the drain.
+  package func stop() async {
+    await group.triggerGracefulShutdown()
+  }
+
+  private func close() async {
+    socket.removeFile()
+    await device.shutdown()
+  }
+
+  private func metadata(of device: DeviceDescription) -> Logger.Metadata {
+    var metadata: Logger.Metadata = ["kind": "\(device.kind.rawValue)"]
+    if let target = device.target { metadata["target"] = "\(target.description)" }
+    if let note = device.note { metadata["note"] = "\(note)" }
+    return metadata
+  }
+}

@@ -1,0 +1,50 @@
+internal import GRPCCore
+internal import GRPCNIOTransportCore
+internal import Logging
+internal import ServiceLifecycle
+
+/// Answers calls. On shutdown it accepts no more and lets those that run finish.
+struct ServingService: Service {
+  let server: GRPCServer<UnixListener.Transport>
+  let drain: Drain
+  let notifier: SystemdNotifier
+  let logger: Logger
+
+  func run() async throws {
+    try await withGracefulShutdownHandler {
+      try await server.serve()
+    } onGracefulShutdown: {
+      drain.begin()
+      notifier.stopping()
+      logger.info("stopping: finishing the calls that run")
+      server.beginGracefulShutdown()
+    }
+  }
+}
+
+/// Reads the models, tells the world that the daemon is ready, and then keeps telling systemd that it is alive.
+struct ReadinessService: Service {
+  let transport: UnixListener.Transport
+  let models: ModelStore
+  let drain: Drain
+  let notifier: SystemdNotifier
+  let announce: @Sendable () -> Void
+
+  func run() async throws {
+    await cancelWhenGracefulShutdown {
+      // Until the listener is there. If it never is, the group ends, and this with it.
+      _ = await transport.listeningAddress
+      await models.scan()
+      if !Task.isCancelled && !drain.hasBegun { announce() }
+      await beat()
+    }
+  }
+
+  private func beat() async {
+    while !Task.isCancelled {
+      if notifier.watchdogInterval != nil { notifier.alive() }
+      // Without a watchdog nobody listens; only the end of the group ends this service.
+      try? await Task.sleep(for: notifier.watchdogInterval ?? .seconds(86_400))
+    }
+  }
+}

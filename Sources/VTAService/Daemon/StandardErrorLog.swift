@@ -1,0 +1,43 @@
+internal import Foundation
+package import Logging
+
+/// One line per event on standard error: `vtad: LEVEL: message key=value …`. For the journal, the priority that
+/// systemd reads (sd-daemon(3)) comes first.
+package struct StandardErrorLog: LogHandler {
+  package var metadata: Logger.Metadata = [:]
+  package var logLevel: Logger.Level
+  private let isJournal: Bool
+
+  package init(level: Logger.Level) {
+    logLevel = level
+    isJournal = ProcessInfo.processInfo.environment["JOURNAL_STREAM"] != nil
+  }
+
+  package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+    get { metadata[key] }
+    set { metadata[key] = newValue }
+  }
+
+  package func log(event: LogEvent) {
+    let fields = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
+    let text = ([event.message.description] + fields.map { "\($0.key)=\($0.value)" }).joined(separator: " ")
+    let prefix = isJournal ? "<\(Self.priority(of: event.level))>" : "vtad: \(event.level): "
+    FileHandle.standardError.write(Data("\(prefix)\(Self.oneLine(text))\n".utf8))
+  }
+
+  /// Names of models are text of clients and file systems; they must not look like another event.
+  private static func oneLine(_ text: String) -> String {
+    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
+  }
+
+  private static func priority(of level: Logger.Level) -> Int {
+    switch level {
+    case .trace, .debug: 7
+    case .info: 6
+    case .notice: 5
+    case .warning: 4
+    case .error: 3
+    case .critical: 2
+    }
+  }
+}
