@@ -72,7 +72,8 @@ let package = Package(
       ],
       exclude: ["Protos"], swiftSettings: settings),
     .executableTarget(
-      name: "vtad", dependencies: ["VTAService", arguments, log], swiftSettings: settings),
+      name: "vtad", dependencies: ["VTAModule", "VTARuntime", "VTAService", arguments, log],
+      swiftSettings: settings),
     .executableTarget(
       name: "vtactl",
       dependencies: [

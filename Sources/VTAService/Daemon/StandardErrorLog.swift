@@ -1,4 +1,4 @@
-internal import Foundation
+internal import Glibc
 package import Logging
 
 /// One line per event on standard error: `vtad: LEVEL: message key=value …`. For the journal, the priority that
@@ -10,7 +10,7 @@ package struct StandardErrorLog: LogHandler {
 
   package init(level: Logger.Level) {
     logLevel = level
-    isJournal = ProcessInfo.processInfo.environment["JOURNAL_STREAM"] != nil
+    isJournal = getenv("JOURNAL_STREAM") != nil
   }
 
   package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -22,7 +22,9 @@ package struct StandardErrorLog: LogHandler {
     let fields = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
     let text = ([event.message.description] + fields.map { "\($0.key)=\($0.value)" }).joined(separator: " ")
     let prefix = isJournal ? "<\(Self.priority(of: event.level))>" : "vtad: \(event.level): "
-    FileHandle.standardError.write(Data("\(prefix)\(Self.oneLine(text))\n".utf8))
+    let line = Array("\(prefix)\(Self.oneLine(text))\n".utf8)
+    // One call, so that lines of several threads stay whole. A log that can't be written must not end the daemon.
+    _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
 
   /// Names of models are text of clients and file systems; they must not look like another event.
