@@ -88,5 +88,13 @@ let package = Package(
     .testTarget(name: "VTAModuleTests", dependencies: ["VTA", "VTAModule", crypto], swiftSettings: settings),
     .testTarget(
       name: "VTARuntimeTests", dependencies: ["VTA", "VTAModule", "VTARuntime"], swiftSettings: settings),
+    .testTarget(
+      name: "VTAServiceTests",
+      dependencies: [
+        "VTA", "VTAModule", "VTARuntime", "VTAService", "CVTALinux", "vtad", protobuf, log,
+        .product(name: "GRPCCore", package: "grpc-swift-2"),
+        .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ], swiftSettings: settings),
   ]
 )

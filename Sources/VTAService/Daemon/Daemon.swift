@@ -13,6 +13,7 @@ internal import VTARuntime
 /// announced, and what was opened before it is closed.
 package final class Daemon: Sendable {
   package let socketPath: String
+  package let counters: ServiceCounters
   private let socket: ListeningSocket
   private let device: DeviceWorker
   private let group: ServiceGroup
@@ -60,7 +61,8 @@ package final class Daemon: Sendable {
         notifier.ready(status: "serving on \(socket.path)")
         announce(socket.path)
       })
-    let serving = ServingService(server: server, drain: drain, notifier: notifier, logger: logger)
+    let serving = ServingService(
+      server: server, drain: drain, counters: counters, notifier: notifier, logger: logger)
     // Stopped from the last to the first, so that systemd sees signs of life until the last call is done.
     var group = ServiceGroupConfiguration(
       services: [readiness, serving],
@@ -69,6 +71,7 @@ package final class Daemon: Sendable {
     group.maximumGracefulShutdownDuration = configuration.drainLimit
 
     self.socketPath = socket.path
+    self.counters = counters
     self.socket = socket
     self.device = device
     self.group = ServiceGroup(configuration: group)

@@ -2,11 +2,13 @@ internal import GRPCCore
 internal import GRPCNIOTransportCore
 internal import Logging
 internal import ServiceLifecycle
+internal import Synchronization
 
 /// Answers calls. On shutdown it accepts no more and lets those that run finish.
 struct ServingService: Service {
   let server: GRPCServer<UnixListener.Transport>
   let drain: Drain
+  let counters: ServiceCounters
   let notifier: SystemdNotifier
   let logger: Logger
 
@@ -16,7 +18,8 @@ struct ServingService: Service {
     } onGracefulShutdown: {
       drain.begin()
       notifier.stopping()
-      logger.info("stopping: finishing the calls that run")
+      let running = counters.running.load(ordering: .relaxed)
+      logger.info("stopping", metadata: ["running": "\(running)"])
       server.beginGracefulShutdown()
     }
   }

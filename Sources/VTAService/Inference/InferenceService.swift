@@ -123,6 +123,8 @@ extension InferenceService {
   private func infer(
     _ request: Inference_ModelInferRequest, for caller: Caller
   ) async throws -> Inference_ModelInferResponse {
+    counters.running.add(1, ordering: .relaxed)
+    defer { counters.running.subtract(1, ordering: .relaxed) }
     try InferenceParameters.refuseUnsupported(request.parameters, of: "the request")
     let model = try await models.find(request.modelName, version: request.modelVersion, for: caller)
     let outputs = try InferenceOutputs(request, of: model.loaded.module)

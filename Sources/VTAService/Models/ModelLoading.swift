@@ -16,12 +16,12 @@ actor ModelLoading {
   }
 
   nonisolated func load(file path: String) async throws -> LoadedModel {
-    try await load(File.read(path, limit: ServiceLimits.moduleFileBytes))
+    try await load(File.read(path, limit: ModuleReader.fileBytesMax))
   }
 
   /// Reading a file is long work: it isn't done on the actor.
   nonisolated func load(_ bytes: [UInt8]) async throws -> LoadedModel {
-    let file = try ModuleFile(bytes)
+    let file = try ModuleReader.read(bytes)
     return try await load(file)
   }
 

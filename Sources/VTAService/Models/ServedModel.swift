@@ -31,5 +31,4 @@ struct ModelCounts: Hashable, Sendable {
 /// What one client may hold or send.
 enum ServiceLimits {
   static let modelsPerConnection = 64
-  static let moduleFileBytes = Int(Int32.max)
 }

@@ -1,0 +1,53 @@
+/// What a daemon says about itself.
+package struct DaemonStatus: Hashable, Sendable {
+  package struct Device: Hashable, Sendable {
+    package let name: String
+    package let kind: String
+    /// `nil`: it takes on the target of each model.
+    package let target: String?
+    package let state: String
+    package let note: String?
+  }
+
+  package let version: String
+  package let pid: UInt32
+  package let uptimeSeconds: UInt64
+  /// The model directory has been read.
+  package let isReady: Bool
+  package let devices: [Device]
+  package let modelsReady: UInt32
+  package let modelsUnavailable: UInt32
+  /// Of all clients.
+  package let modelsPrivate: UInt32
+  package let connections: UInt32
+  package let inferences: UInt64
+  package let modelDirectory: String?
+
+  init(_ message: Vta_V1_StatusResponse) {
+    version = message.version
+    pid = message.pid
+    uptimeSeconds = message.uptimeSeconds
+    isReady = message.ready
+    devices = message.devices.map {
+      Device(
+        name: $0.name, kind: $0.kind, target: $0.target.isEmpty ? nil : $0.target, state: $0.state,
+        note: $0.note.isEmpty ? nil : $0.note)
+    }
+    modelsReady = message.modelsReady
+    modelsUnavailable = message.modelsUnavailable
+    modelsPrivate = message.modelsPrivate
+    connections = message.connections
+    inferences = message.inferences
+    modelDirectory = message.modelDirectory.isEmpty ? nil : message.modelDirectory
+  }
+}
+
+/// A model that a daemon has, or could not load.
+package struct ModelListing: Hashable, Sendable {
+  package let name: String
+  package let version: String
+  /// READY or UNAVAILABLE
+  package let state: String
+  /// Why it is not READY; else empty.
+  package let reason: String
+}

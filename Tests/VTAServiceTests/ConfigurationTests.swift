@@ -1,0 +1,62 @@
+import Foundation
+import Testing
+
+@testable import VTAService
+
+@Suite struct ConfigurationTests {
+  @Test func defaultsComeFromTheTable() async throws {
+    let configuration = try await DaemonConfiguration(file: nil)
+    #expect(configuration.socket == "/run/vtad/vtad.sock" && configuration.socketMode == 0o660)
+    #expect(configuration.device == "auto" && configuration.models == nil)
+    #expect(configuration.maximumMessageBytes == 2_147_483_647)
+    #expect(configuration.runDeadline == .seconds(60) && configuration.drainLimit == .seconds(30))
+    #expect(configuration.logLevel == .info)
+  }
+
+  @Test func commandLineWinsOverTheFile() async throws {
+    let folder = try TemporaryFolder()
+    let text = #"{"socket": "/a", "device": "sim", "drain_seconds": 5, "run_deadline_seconds": 0, "log_level": "debug"}"#
+    let file = try folder.write(Array(text.utf8), to: "vtad.json")
+    let configuration = try await DaemonConfiguration(file: file, overrides: ["socket": "/b"])
+    #expect(configuration.socket == "/b" && configuration.device == "sim")
+    #expect(configuration.drainLimit == .seconds(5) && configuration.runDeadline == nil)
+    #expect(configuration.logLevel == .debug)
+  }
+
+  @Test(arguments: [
+    ("", "JSON"), ("rubbish", "JSON"), ("[]", "object"), (#"{"sockets": "/a"}"#, "sockets"),
+    (#"{"socket": 1}"#, "socket"), (#"{"socket": {"path": "/a"}}"#, "socket"), (#"{"socket": null}"#, "socket"),
+    (#"{"socket_mode": "rw"}"#, "socket_mode"), (#"{"socket_mode": "01777"}"#, "socket_mode"),
+    (#"{"drain_seconds": "5"}"#, "drain_seconds"), (#"{"drain_seconds": 0.5}"#, "drain_seconds"),
+    (#"{"drain_seconds": 0}"#, "drain_seconds"), (#"{"max_message_bytes": 1}"#, "max_message_bytes"),
+    (#"{"log_level": "loud"}"#, "log_level"),
+  ])
+  func badFilesAreRefused(_ text: String, _ word: String) async throws {
+    let folder = try TemporaryFolder()
+    let file = try folder.write(Array(text.utf8), to: "vtad.json")
+    let error = await #expect(throws: ServiceError.self) { try await DaemonConfiguration(file: file) }
+    #expect(error?.description.contains(file) == true && error?.description.contains(word) == true)
+  }
+
+  /// The example that is installed shows every key with its default.
+  @Test func exampleMatchesTheTable() async throws {
+    let file = Repository.path("Configs/vtad.json")
+    let object = try JSONSerialization.jsonObject(with: Data(contentsOf: URL(fileURLWithPath: file)))
+    let values = try #require(object as? [String: Any])
+    #expect(Set(values.keys) == Set(DaemonConfiguration.keys.map(\.name)))
+    for key in DaemonConfiguration.keys where key.name != "models" {
+      switch key.default {
+      case .text(let text): #expect(values[key.name] as? String == text)
+      case .number(let number): #expect((values[key.name] as? NSNumber)?.intValue == number)
+      }
+    }
+    _ = try await DaemonConfiguration(file: file)
+  }
+}
+
+enum Repository {
+  static func path(_ name: String) -> String {
+    URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().appendingPathComponent(name).path
+  }
+}
