@@ -10,7 +10,8 @@ struct Vtad: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "vtad",
     abstract: "Serves models for the VTA accelerator to the programs of this machine.",
-    discussion: "Keys of the configuration file, a JSON object, with their defaults:\n\(DaemonConfiguration.help)",
+    discussion:
+      "Keys of the configuration file, a JSON object, with their defaults:\n\(DaemonConfiguration.help)",
     version: "vtad \(Version.text)")
 
   @Option(help: ArgumentHelp("Configuration file.", valueName: "file"))

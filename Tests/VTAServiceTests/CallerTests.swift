@@ -38,7 +38,8 @@ import Testing
     let listener = UnixListener(
       descriptor: socket.descriptor, connections: connections,
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
-    try await withGRPCServer(transport: listener.transport(maximumMessageBytes: 1 << 20), services: [Echo()]) { _ in
+    try await withGRPCServer(transport: listener.transport(maximumMessageBytes: 1 << 20), services: [Echo()])
+    { _ in
       let transport = try HTTP2ClientTransport.Posix(
         target: .unixDomainSocket(path: path), transportSecurity: .plaintext)
       try await withGRPCClient(transport: transport) { client in

@@ -16,7 +16,8 @@ import Testing
 
   @Test func commandLineWinsOverTheFile() async throws {
     let folder = try TemporaryFolder()
-    let text = #"{"socket": "/a", "device": "sim", "drain_seconds": 5, "run_deadline_seconds": 0, "log_level": "debug"}"#
+    let text =
+      #"{"socket": "/a", "device": "sim", "drain_seconds": 5, "run_deadline_seconds": 0, "log_level": "debug"}"#
     let file = try folder.write(Array(text.utf8), to: "vtad.json")
     let configuration = try await DaemonConfiguration(file: file, overrides: ["socket": "/b"])
     #expect(configuration.socket == "/b" && configuration.device == "sim")
@@ -26,7 +27,8 @@ import Testing
 
   @Test(arguments: [
     ("", "JSON"), ("rubbish", "JSON"), ("[]", "object"), (#"{"sockets": "/a"}"#, "sockets"),
-    (#"{"socket": 1}"#, "socket"), (#"{"socket": {"path": "/a"}}"#, "socket"), (#"{"socket": null}"#, "socket"),
+    (#"{"socket": 1}"#, "socket"), (#"{"socket": {"path": "/a"}}"#, "socket"),
+    (#"{"socket": null}"#, "socket"),
     (#"{"socket_mode": "rw"}"#, "socket_mode"), (#"{"socket_mode": "01777"}"#, "socket_mode"),
     (#"{"drain_seconds": "5"}"#, "drain_seconds"), (#"{"drain_seconds": 0.5}"#, "drain_seconds"),
     (#"{"drain_seconds": 0}"#, "drain_seconds"), (#"{"max_message_bytes": 1}"#, "max_message_bytes"),

@@ -140,7 +140,8 @@ import VTAModule
           }
           #expect(error?.code == refusal.code, "\(refusal.testDescription): \(error?.message ?? "")")
           for word in refusal.words {
-            #expect(error?.message.contains(word) == true, "\(refusal.testDescription): \(error?.message ?? "")")
+            #expect(
+              error?.message.contains(word) == true, "\(refusal.testDescription): \(error?.message ?? "")")
           }
         }
         _ = try await stub.modelInfer(Self.request())

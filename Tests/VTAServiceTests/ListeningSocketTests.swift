@@ -51,7 +51,8 @@ import Testing
   }
 
   @Test(arguments: [
-    ("absent/s", "does not exist"), (String(repeating: "s", count: 200), "107 bytes"), ("file/s", "can't open"),
+    ("absent/s", "does not exist"), (String(repeating: "s", count: 200), "107 bytes"),
+    ("file/s", "can't open"),
   ])
   func impossiblePlacesAreExplained(_ name: String, _ words: String) throws {
     let folder = try TemporaryFolder()

@@ -15,7 +15,8 @@ enum TinyModule {
         regions: [
           Region(name: "activations", role: .workspace, byteCount: 4096),
           Region(
-            name: "padding", role: .constant([UInt8](repeating: 7, count: padding)), byteCount: UInt64(padding)),
+            name: "padding", role: .constant([UInt8](repeating: 7, count: padding)),
+            byteCount: UInt64(padding)),
         ],
         deviceTensors: [
           DeviceTensor(

@@ -8,7 +8,8 @@ final class VtadProcess {
   private let errors = Pipe()
 
   static var executable: String {
-    URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appendingPathComponent("vtad").path
+    URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appendingPathComponent("vtad")
+      .path
   }
 
   /// - Parameters:
@@ -78,7 +79,8 @@ final class FakeManager {
   func next() -> [String] {
     var buffer = [UInt8](repeating: 0, count: 4096)
     let count = recv(descriptor, &buffer, buffer.count, 0)
-    return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self).split(separator: "\n").map(String.init)
+    return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self).split(separator: "\n").map(
+      String.init)
   }
 
   func wait(for assignment: String) {

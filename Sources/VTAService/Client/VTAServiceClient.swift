@@ -100,7 +100,8 @@ extension VTAServiceClient {
       switch error {
       case .permissionDenied: "you may not connect to it; ask for membership of the socket's group"
       case .resourceTemporarilyUnavailable: "the daemon doesn't accept connections; look at its log"
-      default: "no daemon listens there (\(error)); start vtad, or choose its socket with --socket or \(socketVariable)"
+      default:
+        "no daemon listens there (\(error)); start vtad, or choose its socket with --socket or \(socketVariable)"
       }
     throw ServiceError(.unavailable, "\(socket): \(why)")
   }

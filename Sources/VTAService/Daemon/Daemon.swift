@@ -30,7 +30,8 @@ package final class Daemon: Sendable {
   ) throws {
     // A client or a reader of our output that is gone is an error of that write, not our end.
     signal(SIGPIPE, SIG_IGN)
-    let directory = try configuration.models.map { path throws(ServiceError) in try ModelDirectory(path: path) }
+    let directory = try configuration.models.map { path throws(ServiceError) in try ModelDirectory(path: path)
+    }
     let device = try DeviceWorker.open(configuration.device)
     let socket =
       try ListeningSocket.inherited()

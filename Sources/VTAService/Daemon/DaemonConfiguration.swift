@@ -39,9 +39,14 @@ package struct DaemonConfiguration: Sendable {
 
   package static let keys = [
     Key("socket", .text("/run/vtad/vtad.sock"), "Unix socket to listen on. Ignored when systemd passes one."),
-    Key("socket_mode", .text("0660"), "Permissions of that socket, octal: who may connect may use the device."),
-    Key("device", .text("auto"), "auto, sim, sim:TARGET or sim:FILE.json. auto takes the simulator if there is no board."),
-    Key("models", .text(""), "Folder of models, NAME.vtab or NAME/VERSION/model.vtab. Empty: only clients' own."),
+    Key(
+      "socket_mode", .text("0660"), "Permissions of that socket, octal: who may connect may use the device."),
+    Key(
+      "device", .text("auto"),
+      "auto, sim, sim:TARGET or sim:FILE.json. auto takes the simulator if there is no board."),
+    Key(
+      "models", .text(""), "Folder of models, NAME.vtab or NAME/VERSION/model.vtab. Empty: only clients' own."
+    ),
     Key(
       "max_message_bytes", .number(messageBytesMax),
       "Largest request that is accepted, model files included."),
@@ -114,10 +119,12 @@ package struct DaemonConfiguration: Sendable {
     if let unknown = values.keys.sorted().first(where: { !known.contains($0) }) {
       throw ServiceError(
         .failedPrecondition,
-        "the configuration \(file) has the unknown key '\(unknown)'; the keys are \(known.joined(separator: ", "))")
+        "the configuration \(file) has the unknown key '\(unknown)'; the keys are \(known.joined(separator: ", "))"
+      )
     }
     // A nested value would count as absent.
-    if let name = values.keys.sorted().first(where: { !(values[$0] is String) && !(values[$0] is NSNumber) }) {
+    if let name = values.keys.sorted().first(where: { !(values[$0] is String) && !(values[$0] is NSNumber) })
+    {
       throw ServiceError(
         .failedPrecondition, "the configuration \(file): the key '\(name)' takes a text or a number")
     }

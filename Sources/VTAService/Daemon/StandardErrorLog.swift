@@ -29,7 +29,9 @@ package struct StandardErrorLog: LogHandler {
 
   /// Names of models are text of clients and file systems; they must not look like another event.
   private static func oneLine(_ text: String) -> String {
-    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
+    String(
+      String.UnicodeScalarView(
+        text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
   }
 
   private static func priority(of level: Logger.Level) -> Int {

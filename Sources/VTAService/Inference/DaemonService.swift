@@ -1,7 +1,7 @@
-internal import Glibc
 internal import GRPCCore
-internal import Synchronization
+internal import Glibc
 internal import SwiftProtobuf
+internal import Synchronization
 internal import VTA
 internal import VTAModule
 internal import VTARuntime

@@ -8,7 +8,8 @@ enum InferenceInputs {
   typealias Input = Inference_ModelInferRequest.InferInputTensor
 
   /// - Throws: ``ServiceError`` or ``RuntimeError``.
-  static func tensors(of request: Inference_ModelInferRequest, for module: Module) throws -> [String: Tensor] {
+  static func tensors(of request: Inference_ModelInferRequest, for module: Module) throws -> [String: Tensor]
+  {
     let types = try declared(request.inputs, for: module)
     let raw = request.rawInputContents
     guard raw.isEmpty || raw.count == request.inputs.count else {
@@ -57,7 +58,8 @@ enum InferenceInputs {
     return shape
   }
 
-  private static func raw(_ bytes: Data, of input: Input, _ type: ModelTensor) throws(ServiceError) -> Tensor {
+  private static func raw(_ bytes: Data, of input: Input, _ type: ModelTensor) throws(ServiceError) -> Tensor
+  {
     guard !input.hasContents || input.contents == .init() else {
       throw ServiceError(
         .invalidArgument,
@@ -79,7 +81,8 @@ enum InferenceInputs {
     guard contents.count == expected else {
       throw ServiceError(
         .invalidArgument,
-        "the input \(input.name) has \(contents.count) elements, but the shape \(type.shape) takes \(expected)")
+        "the input \(input.name) has \(contents.count) elements, but the shape \(type.shape) takes \(expected)"
+      )
     }
     return Tensor(dataType: type.dataType, shape: type.shape, bytes: contents.bytes)
   }

@@ -33,7 +33,9 @@ package struct ModelDirectory: Sendable {
     }
     found.sort { ($0.name, $0.version, $0.path) < ($1.name, $1.version, $1.path) }
     return found.map { candidate in
-      let clash = found.first { $0.name == candidate.name && $0.version == candidate.version && $0 != candidate }
+      let clash = found.first {
+        $0.name == candidate.name && $0.version == candidate.version && $0 != candidate
+      }
       guard let clash else { return candidate }
       var candidate = candidate
       candidate.problem = "\(candidate.path) and \(clash.path) are the same version; remove one"

@@ -69,7 +69,8 @@ extension ModelStore {
       guard hasScanned else {
         throw ServiceError(.unavailable, "the model folder is still being read; try again in a moment")
       }
-      throw ServiceError(.notFound, "there is no model \(Self.quoted(name)); vtactl models lists those there are")
+      throw ServiceError(
+        .notFound, "there is no model \(Self.quoted(name)); vtactl models lists those there are")
     }
     return try find(name, version: version, in: entries)
   }
@@ -146,7 +147,8 @@ extension ModelStore {
   func unload(_ name: String, for caller: Caller) throws(ServiceError) {
     if submitted[caller.connection]?.removeValue(forKey: name) != nil { return }
     guard let entries = published[name] else {
-      throw ServiceError(.notFound, "there is no model \(Self.quoted(name)) to unload; vtactl models lists those there are")
+      throw ServiceError(
+        .notFound, "there is no model \(Self.quoted(name)) to unload; vtactl models lists those there are")
     }
     logger.info("unload", metadata: ["model": "\(name)", "caller": "\(caller)"])
     published[name] = entries.mapValues { entry in

@@ -22,7 +22,8 @@ final class ConnectionPeerHandler: ChannelInboundHandler {
     ) { vta_peer_credentials($0, &peer) }
     guard let status, status == 0 else {
       throw ServiceError(
-        .internal, "can't read the credentials of a client: \(Errno(rawValue: -(status ?? -Errno.notSocket.rawValue)))")
+        .internal,
+        "can't read the credentials of a client: \(Errno(rawValue: -(status ?? -Errno.notSocket.rawValue)))")
     }
     return Caller(uid: peer.uid, gid: peer.gid, pid: peer.pid, connection: connection)
   }
