@@ -330,10 +330,7 @@ def max_pool_relu():
     {
         "2x2": (16, 8, 8, {"kernel_shape": [2, 2], "strides": [2, 2]}),
         "3x3": (16, 9, 9, {"kernel_shape": [3, 3], "strides": [3, 3]}),
-        "padded": (16, 7, 7, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
         "padded_counted": (16, 7, 7, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}),
-        "pads_differ": (16, 7, 7, {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 0, 1]}),
-        "ceil": (16, 8, 8, {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}),
         "odd_channels": (19, 6, 6, {"kernel_shape": [2, 2], "strides": [2, 2]}),
     },
 )

@@ -135,16 +135,7 @@ extension LayerEmitter {
   ) -> [Chunk]? {
     let kernel = 0..<term.kernel.height
     let window = windowSize(term, tiling, taps: kernel)
-    if !tiles.isDense {
-      let perBlock = max(1, tiles.blockStep)
-      let count = min(
-        inputs.capacity / window, tiles.blockStep == 0 ? .max : weights.capacity / perBlock,
-        tiling.outputBlocks)
-      guard count > 0 else { return nil }
-      return Tiling.ranges(tiling.outputBlocks, count).map {
-        Chunk(term: index, outputs: $0, inputs: $0, taps: kernel)
-      }
-    }
+    if !tiles.isDense { return depthwiseChunks(term, tiles, index, tiling) }
     let outputs = 0..<tiling.outputBlocks
     let tilesPerInput = tiling.outputBlocks * term.kernel.height * term.kernel.width
     let count = min(inputs.capacity / window, weights.capacity / tilesPerInput, tiles.inputBlocks)
@@ -153,17 +144,44 @@ extension LayerEmitter {
         Chunk(term: index, outputs: outputs, inputs: $0, taps: kernel)
       }
     }
-    // A large kernel is cut into rows; padding then could leave a chunk without any input.
-    guard term.padding == .none else { return nil }
     let rows = min(
-      inputs.capacity / max(1, windowSize(term, tiling, taps: 0..<1)),
-      weights.capacity / (tiling.outputBlocks * term.kernel.width), term.kernel.height)
-    guard rows > 0, windowSize(term, tiling, taps: 0..<rows) <= inputs.capacity else { return nil }
+      rowsAtOnce(term, tiling), weights.capacity / (tiling.outputBlocks * term.kernel.width))
+    guard rows > 0 else { return nil }
     return (0..<tiles.inputBlocks).flatMap { block in
       Tiling.ranges(term.kernel.height, rows).map {
         Chunk(term: index, outputs: outputs, inputs: block..<block + 1, taps: $0)
       }
     }
+  }
+
+  private func depthwiseChunks(
+    _ term: AccumulateTerm, _ tiles: TermTiles, _ index: Int, _ tiling: Tiling
+  ) -> [Chunk]? {
+    let kernel = 0..<term.kernel.height
+    let weightLimit = tiles.blockStep == 0 ? .max : weights.capacity / tiles.blockStep
+    let count = min(
+      inputs.capacity / windowSize(term, tiling, taps: kernel), weightLimit, tiling.outputBlocks)
+    if count > 0 {
+      return Tiling.ranges(tiling.outputBlocks, count).map {
+        Chunk(term: index, outputs: $0, inputs: $0, taps: kernel)
+      }
+    }
+    let rows = rowsAtOnce(term, tiling)
+    guard rows > 0, weightLimit > 0 else { return nil }
+    return (0..<tiling.outputBlocks).flatMap { block in
+      Tiling.ranges(term.kernel.height, rows).map {
+        Chunk(term: index, outputs: block..<block + 1, inputs: block..<block + 1, taps: $0)
+      }
+    }
+  }
+
+  /// Kernel rows whose window of one block fits into an input slot: a large kernel is cut. Not with padding, which
+  /// could leave a part without any input.
+  private func rowsAtOnce(_ term: AccumulateTerm, _ tiling: Tiling) -> Int {
+    guard term.padding == .none else { return 0 }
+    let width = windowSize(term, tiling, taps: 0..<1) / ((tiling.rows - 1) * term.stride.height + 1)
+    let rows = inputs.capacity / width - (tiling.rows - 1) * term.stride.height
+    return min(max(0, rows), term.kernel.height)
   }
 
   // MARK: One tile
@@ -235,7 +253,7 @@ extension LayerEmitter {
       ],
       base: MicroOp(
         dst: accumulator + chunk.outputs.lowerBound * pixels, src: inputLease.base,
-        wgt: weightLease.base),
+        wgt: weightLease.base + (tiles.isDense ? 0 : chunk.taps.lowerBound * tiles.columns * tapStep)),
       after: [inputLease.writer, weightLease.writer])
     inputs.read(inputLease, by: gemm)
     weights.read(weightLease, by: gemm)

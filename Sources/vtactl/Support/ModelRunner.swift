@@ -12,7 +12,7 @@ struct RunOutcome: Sendable {
 protocol ModelRunner: Sendable {
   /// The device's name.
   var device: String { get }
-  /// `in this process`, or the daemon's socket.
+  /// `in-process`, or the daemon's socket.
   var place: String { get }
   /// What the user should know of the device; `nil` if there is nothing to say.
   var note: String? { get }
@@ -34,7 +34,7 @@ struct LocalRunner: ModelRunner {
   }
 
   var device: String { worker.description.name }
-  var place: String { "in this process" }
+  var place: String { "in-process" }
   var note: String? { worker.description.note }
 
   func run(_ inputs: [String: Tensor], dumpTensors: Bool) async throws -> RunOutcome {
