@@ -25,6 +25,8 @@ struct RunCommand: AsyncParsableCommand {
   @Flag(help: "Run in this process even if a daemon is there.")
   var inProcess = false
 
+  @OptionGroup var daemon: DaemonOptions
+
   @Option(name: .customLong("repeat"), help: "How many times to run; every time is reported.")
   var repetitions = 1
 
@@ -39,11 +41,21 @@ struct RunCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let (_, file) = try ModuleInput.read(module)
+    let (bytes, file) = try ModuleInput.read(module)
     let inputs = try RunInputs.read(input, for: file.module)
     try ArrayFolder.checkNames(file.module.outputs.map(\.name))
-    let runner = try await LocalRunner(module: file.module, device: device ?? "auto", path: module)
-    try await report(on: runner, file, inputs)
+    guard !inProcess, daemon.isWanted(device: device) else {
+      let runner = try await LocalRunner(module: file.module, device: device ?? "auto", path: module)
+      return try await report(on: runner, file, inputs)
+    }
+    if dumpTensors != nil {
+      throw Failure.usage("--dump-tensors", "the daemon shows outputs only; add --in-process")
+    }
+    try await DaemonRunner.withModel(
+      bytes, digest: file.digest, device: device, socket: daemon.socketPath
+    ) { runner in
+      try await report(on: runner, file, inputs)
+    }
   }
 
   private func report(
