@@ -35,6 +35,6 @@ enum TinyModule {
 
   /// Half to even, as IEEE 754 rounds.
   static func expected(_ values: [Float]) -> [Float] {
-    values.map { max(-128, min(127, ($0 / 0.5).rounded(.toNearestOrEven))) * 0.5 }
+    values.map { Float(Int8(max(-128, min(127, ($0 / 0.5).rounded(.toNearestOrEven))))) * 0.5 }
   }
 }

@@ -37,6 +37,10 @@ package struct VTAServiceClient: Sendable {
     }
   }
 
+  package static func isListening(on socket: String) -> Bool {
+    (try? checkListener(socket)) != nil
+  }
+
   package func status() async throws(ServiceError) -> DaemonStatus {
     DaemonStatus(try await answer { try await daemon.status(.init(), options: Self.options) })
   }
@@ -101,7 +105,7 @@ extension VTAServiceClient {
       case .permissionDenied: "you may not connect to it; ask for membership of the socket's group"
       case .resourceTemporarilyUnavailable: "the daemon doesn't accept connections; look at its log"
       default:
-        "no daemon listens there (\(error)); start vtad, or choose its socket with --socket or \(socketVariable)"
+        "no daemon listens there (\(error)); start vtad, choose its socket with --socket, or run --in-process"
       }
     throw ServiceError(.unavailable, "\(socket): \(why)")
   }

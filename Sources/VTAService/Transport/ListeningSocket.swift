@@ -13,6 +13,8 @@ package struct ListeningSocket: Sendable {
   private struct FileIdentity: Hashable, Sendable {
     let device: UInt64
     let inode: UInt64
+    /// The number of a removed file is given away again.
+    let changedNanoseconds: Int64
   }
 
   /// Binds and listens. A socket file that nobody listens on any more is replaced; any other file is not.
@@ -65,7 +67,11 @@ package struct ListeningSocket: Sendable {
   }
 
   private static func identity(_ path: String) -> FileIdentity? {
-    status(path).map { FileIdentity(device: UInt64($0.st_dev), inode: UInt64($0.st_ino)) }
+    status(path).map { status in
+      FileIdentity(
+        device: UInt64(status.st_dev), inode: UInt64(status.st_ino),
+        changedNanoseconds: Int64(status.st_ctim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_ctim.tv_nsec))
+    }
   }
 
   private static func removeStale(_ path: String) throws(ServiceError) {
