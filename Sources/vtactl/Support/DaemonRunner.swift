@@ -19,7 +19,8 @@ struct DaemonRunner: ModelRunner {
     do {
       try await VTAServiceClient.connect(to: socket) { client in
         let devices = try await client.status().devices
-        guard let used = devices.first(where: { device == nil || device == $0.name }) else {
+        let isAny = device == nil || device == "auto"
+        guard let used = devices.first(where: { isAny || device == $0.name }) else {
           let names = devices.map(\.name).joined(separator: ", ")
           throw Failure.usage(
             "--device \(device ?? "")",
