@@ -10,6 +10,9 @@ struct Vtactl: AsyncParsableCommand {
     subcommands: [
       CompileCommand.self,
       RunCommand.self,
+      InspectCommand.self,
+      DisassembleCommand.self,
+      VerifyCommand.self,
       StatusCommand.self,
       DevicesCommand.self,
       ModelsCommand.self,

@@ -1,21 +1,23 @@
-private import Foundation
+internal import VTAModule
 
 /// Files named on the command line.
 enum FileInput {
+  /// Larger files are refused, so that a wrong path (a disk image, an endless device) is an error and no hang.
+  static let bytesMax = 4 << 30
+
   /// - Throws: ``Failure`` naming the file and the reason that the system gives.
-  static func read(_ path: String) throws(Failure) -> [UInt8] {
+  static func read(_ path: String, limit: Int = bytesMax) throws(Failure) -> [UInt8] {
     do {
-      return Array(try Data(contentsOf: URL(filePath: path)))
-    } catch let error as CocoaError {
-      let reason =
-        switch error.code {
-        case .fileReadNoSuchFile: "no such file; check the path"
-        case .fileReadNoPermission: "permission denied; check who may read the file"
-        default: "can't be read: \(error.localizedDescription)"
-        }
-      throw Failure(path, reason)
+      return try File.read(path, limit: limit)
     } catch {
-      throw Failure(path, "can't be read: \(error)")
+      switch error {
+      case .system(_, let reason): throw Failure(path, "\(reason); check the path".lowercasedFirst)
+      case .tooLarge: throw Failure(path, "the file has more than the \(limit) bytes that are allowed")
+      }
     }
   }
+}
+
+extension String {
+  fileprivate var lowercasedFirst: String { prefix(1).lowercased() + dropFirst() }
 }
