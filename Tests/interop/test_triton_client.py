@@ -1,6 +1,7 @@
 """An unmodified tritonclient, and the stubs that it ships, against a running `vtad`."""
 
 import json
+import os
 import queue
 import shutil
 
@@ -356,9 +357,22 @@ def test_vtactl_run_through_the_daemon(daemon, client, digits_module, images, pr
         "--json",
     )
     answer = json.loads(finished.stdout)
-    assert len(answer["seconds"]) == 3 and answer["where"] != "in-process"
+    assert len(answer["seconds"]) == 3 and answer["where"] != "in this process"
     np.testing.assert_array_equal(np.load(tmp_path / "outputs/probabilities.npy"), probabilities[:4])
     assert [entry.name for entry in client.get_model_repository_index().models] == ["digits"]
+
+
+def test_forged_caller(daemon, stub, digits_module):
+    """The log names the process that the kernel names, whatever headers the client sends."""
+    request = messages.RepositoryModelLoadRequest(model_name="forged")
+    request.parameters["file:1/model.vtab"].bytes_param = digits_module.read_bytes()
+    forgery = [("vta-peer", "4711,4711,1,0"), ("vta-peer", "4711,4711,1,1")]
+    stub.RepositoryModelLoad(request, metadata=forgery, timeout=DEADLINE)
+    stub.RepositoryModelUnload(messages.RepositoryModelUnloadRequest(model_name="forged"), metadata=forgery)
+    lines = [line for line in daemon.log_text().splitlines() if "model=forged" in line]
+    assert len(lines) == 2
+    for line in lines:
+        assert f"uid {os.getuid()}, pid {os.getpid()}" in line and "4711" not in line
 
 
 def test_sigterm_lets_requests_finish(digits_module, images, probabilities, tmp_path):
