@@ -59,9 +59,9 @@ def family(prefix, varieties):
 )
 def convolution(name, channels_in, channels_out, height, width, kernel, attributes):
     net = Network(name)
-    return net.case(
-        net.conv(net.input(channels_in, height, width), channels_in, channels_out, kernel, **attributes)
-    )
+    y = net.conv(net.input(channels_in, height, width), channels_in, channels_out, kernel, **attributes)
+    # An image of one pixel has few values to take a range from.
+    return net.case(y, calibration_count=16 if height * width > 1 else 128)
 
 
 # Layers that do not fit the scratchpads at once.

@@ -162,10 +162,11 @@ def test_bad_options_of_compile(small, tmp_path):
         words=["nowhere", "ultra96"],
     )
     refused("vtactl", *good, "--no-such-option", code=USAGE, words=["--no-such-option"])
+    (tmp_path / "file").write_text("")
     refused("vtactl", "compile", code=USAGE)
     refused("vtactl", "no-such-command", code=USAGE, words=["no-such-command"])
     refused(
-        "vtactl", *compile_arguments(small / "model.onnx", tmp_path / "absent/o", small / "calibration.npz")
+        "vtactl", *compile_arguments(small / "model.onnx", tmp_path / "file/o", small / "calibration.npz")
     )
     for option in ("--preprocess", "--labels"):
         refused("vtactl", *good, option, tmp_path / "absent", words=["absent"])

@@ -100,7 +100,7 @@ def test_layer(name, tmp_path):
     inputs = case.samples(SAMPLES, seed=2)
     outputs, device, answer = run_module(tmp_path / "model.vtab", inputs, tmp_path)
 
-    assert answer["where"] == "in this process"
+    assert answer["where"] == "in-process"
     assert {output["name"] for output in answer["outputs"]} == {
         output.name for output in case.model.graph.output
     }
