@@ -64,6 +64,7 @@ struct CompileCommand: ParsableCommand {
     if let dumpQuantized {
       let dump = QuantizedGraphDump(
         compilation.quantized, activationBits: target.configuration.inpBits)
+      try FileOutput.makeFolder(dumpQuantized)
       for file in dump.files { try FileOutput.write(file.bytes, to: dumpQuantized + "/" + file.name) }
     }
     if let report { try FileOutput.write(compilation.report.json(), to: report) }

@@ -1,4 +1,3 @@
-private import Foundation
 internal import VTAModule
 
 /// A folder of `.npy` files named after tensors.
@@ -33,19 +32,11 @@ enum ArrayFolder {
     _ tensors: [(name: String, tensor: Tensor)], to folder: String
   ) throws(Failure) -> [String] {
     try checkNames(tensors.map(\.name))
-    do {
-      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    } catch {
-      throw Failure(folder, "the folder can't be made; choose another one")
-    }
+    try FileOutput.makeFolder(folder)
     var paths: [String] = []
     for (name, tensor) in tensors {
       let path = folder + "/" + fileName(name)
-      do {
-        try Data(NPY.encode(tensor)).write(to: URL(filePath: path))
-      } catch {
-        throw Failure(path, "can't be written: \(error.localizedDescription)")
-      }
+      try FileOutput.write(NPY.encode(tensor), to: path)
       paths.append(path)
     }
     return paths
