@@ -6,17 +6,15 @@ BIN := .build/release
 PYTHON := .venv/bin/python
 SOURCES := $(shell git ls-files '*.swift' ':!*.pb.swift' ':!*.grpc.swift')
 
-.PHONY: demo test interop build release check bench clean protos setup
+.PHONY: demo test build release check bench clean protos setup
 
 demo: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Examples/digits/demo.py
 
 # `swift test` would add a flag of its own and build everything again, so the build comes first.
-test: check
+test: check .venv
 	swift build $(SWIFT_FLAGS) --build-tests
 	swift test $(SWIFT_FLAGS) --skip-build
-
-interop: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) -m pytest -q -p no:cacheprovider Tests/interop
 
 build: setup
