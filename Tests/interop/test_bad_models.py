@@ -108,12 +108,12 @@ def archive_with_huge_array(path):
 
 
 def zip_bomb(path):
-    """Says little and holds 10 GB."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    """Says little and holds 1 GB."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (4, 16, 8, 8), }"
         with archive.open("x.npy", "w", force_zip64=True) as file:
             file.write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
-            for _ in range(640):
+            for _ in range(64):
                 file.write(bytes(16 << 20))
 
 
