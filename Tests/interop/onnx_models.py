@@ -52,6 +52,7 @@ def family(prefix, varieties):
         "channels_17_33": (17, 33, 6, 6, 3, {"pads": [1, 1, 1, 1]}),
         "channels_33_3": (33, 3, 6, 6, 1, {}),
         "whole_image": (16, 16, 5, 5, 5, {}),
+        "one_pixel": (40, 24, 1, 1, 1, {}),
         "one_row": (16, 16, 1, 30, 3, {"pads": [1, 1, 1, 1]}),
         "one_column": (16, 16, 30, 1, 3, {"pads": [1, 1, 1, 1]}),
     },
@@ -61,12 +62,6 @@ def convolution(name, channels_in, channels_out, height, width, kernel, attribut
     y = net.conv(net.input(channels_in, height, width), channels_in, channels_out, kernel, **attributes)
     # An image of one pixel has few values to take a range from.
     return net.case(y, calibration_count=16 if height * width > 1 else 128)
-
-
-@family("conv", {"one_pixel": (40, 24, 1, 1, 1, {})})
-def pixel(name, *arguments):
-    # A sample has one value per channel only, so the ranges need more of them.
-    return dataclasses.replace(convolution(name, *arguments), calibration_count=256)
 
 
 # Layers that do not fit the scratchpads at once.
