@@ -1,0 +1,47 @@
+/// `Documentation/SupportedOperators.md`, generated from the operator table.
+enum SupportedOperators {
+  static func markdown() -> String {
+    var text = """
+      # Supported ONNX operators
+
+      Generated from `Sources/VTACompiler/Import`: the rules below are the ones that the compiler checks, and their sentences
+      are the ones in its errors. `UPDATE=1 swift test --filter SupportedOperatorsTests` writes this file anew.
+
+      ## Models
+
+      - Operator set \(ImportLimits.opsets.lowerBound) to \(ImportLimits.opsets.upperBound) of the default domain; \
+      at most \(ImportLimits.nodes) nodes.
+      - Inputs are FLOAT, with a batch axis first that is symbolic or 1. Other symbolic axes need `--shape`.
+      - Constants are FLOAT, DOUBLE, INT64, INT32 or BOOL, in the file or in files below its folder.
+      - Activations have at most \(ImportLimits.activationElements) elements per sample.
+      - Only the first output of an operator is supported, and no attributes but the ones named here.
+      - A node that no output needs is not looked at.
+      - Between layers on the accelerator a tensor keeps its channels, height and width: a reshape may stand directly behind an
+        input, before Gemm or MatMul, and at the end of the model.
+
+      ## Operators
+
+      | Operator | Becomes |
+      |---|---|
+
+      """
+    for row in OperatorRow.all { text += "| [\(row.name)](#\(row.name.lowercased())) | \(row.mapping) |\n" }
+    for row in OperatorRow.all { text += "\n" + section(row) }
+    return text
+  }
+
+  private static func section(_ row: OperatorRow) -> String {
+    var text = "### \(row.name)\n\n"
+    for input in row.inputs {
+      text += "- Input `\(input.name)`\(input.isOptional ? " (optional)" : ""): \(input.kind.rawValue).\n"
+    }
+    if !row.attributes.isEmpty {
+      let names = row.attributes.keys.sorted().map { "`\($0)`" }
+      text += "- Attributes: \(names.joined(separator: ", ")).\n"
+    }
+    for constraint in row.constraints {
+      text += "- \(constraint.sentence.prefix(1).uppercased())\(constraint.sentence.dropFirst()).\n"
+    }
+    return text
+  }
+}
