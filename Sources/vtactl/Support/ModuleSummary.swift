@@ -109,7 +109,7 @@ struct ModuleSummary: Encodable {
     print("\(name), written by \(producer)")
     print("  digest   \(digest)")
     print("  size     \(bytes) bytes")
-    let origin = target.confirmed ? "" : " (semantics read from the hardware's sources, not confirmed by runs)"
+    let origin = target.confirmed ? "" : " (semantics from reading its source, no run confirms them)"
     print("  target   \(target.name) \(target.configuration) \(target.profile)\(origin)")
     list("inputs", inputs) { "\($0.name) \($0.datatype) \($0.shape)" }
     list("outputs", outputs) { "\($0.name) \($0.datatype) \($0.shape)" }
