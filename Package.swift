@@ -83,6 +83,8 @@ let package = Package(
 
     .testTarget(name: "VTATests", dependencies: ["VTA"], swiftSettings: settings),
     .testTarget(
+      name: "VtactlTests", dependencies: ["VTAModule", "vtactl", "CTurboJPEG"], swiftSettings: settings),
+    .testTarget(
       name: "VTACompilerTests", dependencies: ["VTA", "VTAModule", "VTACompiler", systemPackage],
       swiftSettings: settings),
     .testTarget(name: "VTAModuleTests", dependencies: ["VTA", "VTAModule", crypto], swiftSettings: settings),

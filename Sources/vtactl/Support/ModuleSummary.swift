@@ -109,7 +109,8 @@ struct ModuleSummary: Encodable {
     print("\(name), written by \(producer)")
     print("  digest   \(digest)")
     print("  size     \(bytes) bytes")
-    let origin = target.confirmed ? "" : " (semantics from reading its source, no run confirms them)"
+    let origin =
+      target.confirmed ? "" : " (semantics read from the hardware's sources, not confirmed by runs)"
     print("  target   \(target.name) \(target.configuration) \(target.profile)\(origin)")
     list("inputs", inputs) { "\($0.name) \($0.datatype) \($0.shape)" }
     list("outputs", outputs) { "\($0.name) \($0.datatype) \($0.shape)" }
@@ -120,7 +121,8 @@ struct ModuleSummary: Encodable {
     list("programs", programs) { "\($0.instructions) instructions, \($0.relocations) relocations" }
     list("steps", steps) { $0 }
     list("layers", layers) {
-      "\($0.name) (\($0.op)): \($0.place), \($0.instructions) instructions\($0.why.isEmpty ? "" : "; \($0.why)")"
+      let reason = $0.why.isEmpty ? "" : "; \($0.why)"
+      return "\($0.name) (\($0.op)): \($0.place), \($0.instructions) instructions\(reason)"
     }
     if let preprocessing { print("preprocessing: \(preprocessing)") }
     if !labels.isEmpty { print("labels: \(labels.joined(separator: ", "))") }
