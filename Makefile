@@ -26,7 +26,7 @@ release: setup
 	swift build -c release --scratch-path .build-release --static-swift-stdlib -Xlinker -s --product vtactl
 
 check: setup
-	swift format lint --strict --configuration .swift-format $(SOURCES)
+	@swift format lint --strict --configuration .swift-format $(SOURCES)
 
 bench: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/bench.py
