@@ -124,6 +124,21 @@ import VTAModule
     #expect(ModuleVerification.findings(in: try TinyModule.make()).isEmpty)
   }
 
+  /// dram_base counts elements: an address between two of them would become that of the first.
+  @Test func addressesBetweenElementsAreRefused() throws {
+    let module = try TinyModule.make()
+    let element = UInt64(module.target.configuration.elementBytes(.inp))
+    func patch(at address: UInt64) throws -> [InstructionWords] {
+      try ProgramPatch.words(
+        of: module.programs[0], target: module.target,
+        regions: [DeviceAddress(address), DeviceAddress(1 << 16), DeviceAddress(1 << 20)])
+    }
+    #expect(try patch(at: 3 * element).count == 7)
+    let error = #expect(throws: ProgramPatch.PatchError.self) { try patch(at: 3 * element + 4) }
+    #expect(error?.description.contains("multiple of the \(element) bytes of one inp element") == true)
+    #expect(throws: ProgramPatch.PatchError.self) { try patch(at: 1 << 32) }
+  }
+
   @Test func memoryComesBack() async throws {
     let worker = try DeviceWorker.open("sim")
     var large = try TinyModule.make()

@@ -5,7 +5,8 @@ internal import VTAModule
 enum ProgramPatch {
   /// `dram_base := (address of the region + byte offset) / element bytes` at every relocation.
   ///
-  /// - Parameter regions: addresses by index; every element size divides them.
+  /// - Parameter regions: addresses by index.
+  /// - Throws: if an address is no multiple of its instruction's element size, or beyond what instructions reach.
   static func words(
     of program: DeviceProgram, target: Target, regions: [DeviceAddress]
   ) throws(PatchError) -> [InstructionWords] {
@@ -33,8 +34,14 @@ enum ProgramPatch {
       guard let byteAddress = UInt32(exactly: address.rawValue) else {
         throw PatchError(description: "the device address \(address) is beyond the 4 GiB that programs reach")
       }
+      let element = configuration.elementBytes(transfer.memory)
+      guard byteAddress % UInt32(element) == 0 else {
+        throw PatchError(
+          description: "the device address \(address) is not a multiple of the \(element) bytes of one "
+            + "\(transfer.memory) element")
+      }
       var transfer = transfer
-      transfer.dramBase = byteAddress / UInt32(configuration.elementBytes(transfer.memory))
+      transfer.dramBase = byteAddress / UInt32(element)
       return transfer
     }
     var instruction = instruction
