@@ -366,6 +366,15 @@ def test_vtactl_run_through_the_daemon(daemon, client, digits_module, images, pr
     assert [entry.name for entry in client.get_model_repository_index().models] == ["digits"]
 
 
+def test_dumped_tensors_need_no_second_thought(daemon, digits_module, images, tmp_path):
+    """A daemon gives outputs only: the run happens in the process that asks, and the answer says so."""
+    np.save(tmp_path / "image.npy", images[:2])
+    arguments = ["run", digits_module, "--socket", daemon.socket, "--input", tmp_path / "image.npy"]
+    finished = succeed("vtactl", *arguments, "--dump-tensors", tmp_path / "device", "--json")
+    assert json.loads(finished.stdout)["where"] == "in-process"
+    assert all(len(np.load(path)) == 2 for path in (tmp_path / "device").iterdir())
+
+
 def test_forged_caller(daemon, stub, digits_module):
     """The log names the process that the kernel names, whatever headers the client sends."""
     request = messages.RepositoryModelLoadRequest(model_name="forged")

@@ -91,8 +91,11 @@ extension ONNXTensorProto {
       }
       count = product
     }
-    let byteCount = Int(count) * type.bits / 8
-    guard type.bits > 0 else { return dims.map { Int($0) } }
+    let shape = dims.map { Int(clamping: $0) }
+    guard type.bits > 0 else { return shape }
+    guard let byteCount = Int(exactly: count * Int64(type.bits) / 8) else {
+      throw CompileError(subject, "\(dims) elements of \(type.name) are more than this machine can address")
+    }
     if dataLocation == .external {
       try external.check(try externalRange(subject, byteCount: byteCount), subject)
     } else {
@@ -104,7 +107,7 @@ extension ONNXTensorProto {
             + "but the file holds \(held)", remedy: "the file is damaged; export the model again")
       }
     }
-    return dims.map { Int($0) }
+    return shape
   }
 
   /// The elements, after ``checkedShape(_:external:)``.

@@ -79,7 +79,7 @@ struct ExternalData {
     guard fstat(file.rawValue, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       throw CompileError(subject, "external data \(name) is no regular file")
     }
-    let size = Int(status.st_size)
+    let size = Int(clamping: status.st_size)
     guard size <= ImportLimits.fileBytes, range.offset <= size, range.byteCount <= size - range.offset else {
       throw CompileError(
         subject,

@@ -1,8 +1,8 @@
 /// Bounds on what a model may declare, so that a small hostile file cannot ask for much.
 enum ImportLimits {
   static let opsets: ClosedRange<Int> = 11...21
-  /// Bytes of a model file, and of one external data file.
-  static let fileBytes = 2 << 30
+  /// Bytes of a model file, and of one external data file; protobuf ends at the same number.
+  static let fileBytes = Int(Int32.max)
   /// Nodes of a graph; the deepest published networks have some hundreds.
   static let nodes = 4096
   /// Elements of one activation per sample (512 MiB as float32).

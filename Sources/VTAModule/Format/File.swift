@@ -28,11 +28,11 @@ package enum File {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(expected)
     // One byte more than expected, so that the end of the file is seen without growing the array.
-    var chunk = [UInt8](repeating: 0, count: min(max(expected + 1, 1 << 16), 1 << 24))
+    var chunk = [UInt8](repeating: 0, count: max(min(expected, 1 << 24 - 1) + 1, 1 << 16))
     while true {
       let count = try chunk.withUnsafeMutableBytes { try file.read(into: $0) }
       if count == 0 { return bytes }
-      guard bytes.count + count <= limit else { throw FileError.tooLarge(path: path, limit: limit) }
+      guard count <= limit - bytes.count else { throw FileError.tooLarge(path: path, limit: limit) }
       bytes.append(contentsOf: chunk[..<count])
     }
   }

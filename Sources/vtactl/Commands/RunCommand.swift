@@ -5,7 +5,8 @@ struct RunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "run", abstract: "Runs a module: on the daemon, or in this process.",
     discussion: """
-      With a daemon running, the file is submitted to it as a private model, gone when this command ends.
+      With a daemon running, the file is submitted to it as a private model, gone when this command ends. A daemon gives
+      outputs only, so that a run with --dump-tensors happens in this process.
       """)
 
   @Argument(help: "The compiled model, a .vtab file.")
@@ -30,7 +31,7 @@ struct RunCommand: AsyncParsableCommand {
   @Option(name: .customLong("repeat"), help: "How many times to run; every time is reported.")
   var repetitions = 1
 
-  @Option(help: "Where every tensor of the accelerator is written as int8 NAME.npy. Needs --in-process.")
+  @Option(help: "Where every tensor of the accelerator is written as int8 NAME.npy. Runs in this process.")
   var dumpTensors: String?
 
   @Flag(help: "Print the result as JSON.")
@@ -44,12 +45,9 @@ struct RunCommand: AsyncParsableCommand {
     let (bytes, file) = try ModuleInput.read(module)
     let inputs = try RunInputs.read(input, for: file.module)
     try ArrayFolder.checkNames(file.module.outputs.map(\.name))
-    guard !inProcess, daemon.isWanted(device: device) else {
+    guard !inProcess, dumpTensors == nil, daemon.isWanted(device: device) else {
       let runner = try await LocalRunner(module: file.module, device: device ?? "auto", path: module)
       return try await report(on: runner, file, inputs)
-    }
-    if dumpTensors != nil {
-      throw Failure.usage("--dump-tensors", "the daemon shows outputs only; add --in-process")
     }
     try await DaemonRunner.withModel(
       bytes, digest: file.digest, device: device, socket: daemon.socketPath
@@ -82,7 +80,9 @@ struct RunCommand: AsyncParsableCommand {
     if json {
       try JSONOutput.print(report)
     } else {
-      report.printText(labels: file.module.labels, note: runner.note)
+      let whyHere = "--dump-tensors runs in this process: a daemon gives outputs only"
+      let notes = [runner.note, inProcess || dumpTensors == nil ? nil : whyHere]
+      report.printText(labels: file.module.labels, notes: notes.compactMap { $0 })
     }
   }
 }

@@ -47,12 +47,12 @@ struct RunReport: Encodable {
   }
 
   /// - Parameter labels: class names of the single output's last axis; empty if there are none.
-  func printText(labels: [String], note: String?) {
+  func printText(labels: [String], notes: [String]) {
     let median = seconds.sorted()[seconds.count / 2]
     let time = String(format: "%.3f ms", median * 1000)
     let times = seconds.count > 1 ? "median of \(seconds.count): \(time)" : time
     print("\(model): ran on \(device), \(place), \(times)")
-    if let note { print(note) }
+    for note in notes { print(note) }
     for output in outputs {
       print("  \(output.name) \(output.datatype) \(output.shape)\(output.file.map { " -> \($0)" } ?? "")")
     }
