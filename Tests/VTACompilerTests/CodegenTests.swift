@@ -73,10 +73,10 @@ enum RandomGraph {
           scale: 1)
       ], steps: [])
     for _ in 0..<Int.random(in: 1...3, using: &random) {
-      if Int.random(in: 0..<4, using: &random) == 0 {
-        addPool(&graph, &random)
-      } else {
-        addConvolution(&graph, &random)
+      switch Int.random(in: 0..<5, using: &random) {
+      case 0: addPool(&graph, &random)
+      case 1: addAverage(&graph, &random)
+      default: addConvolution(&graph, &random)
       }
     }
     addSum(&graph, &random)
@@ -126,6 +126,22 @@ enum RandomGraph {
     graph.steps.append(
       QuantizedStep(
         name: "pool", op: "MaxPool", why: "", operation: .maxPool(pool, output: graph.values.count - 1)))
+  }
+
+  /// Weights that differ at random lines: more than an average can have.
+  private static func addAverage(_ graph: inout QuantizedGraph, _ random: inout SeededGenerator) {
+    let input = graph.values.count - 1
+    let source = graph.values[input]
+    let y = window(source.height, &random)
+    let x = window(source.width, &random)
+    let rows = (0..<y.output).map { _ in Int.random(in: 0..<4, using: &random) == 0 ? 7 : 2 }
+    let columns = (0..<x.output).map { _ in Int.random(in: 0..<6, using: &random) == 0 ? -9 : 3 }
+    let term = AccumulateTerm(
+      input: input, weights: .positional(rows.flatMap { row in columns.map { Int8(row * $0) } }),
+      kernel: (y.kernel, x.kernel), stride: (y.stride, x.stride),
+      padding: Padding(top: y.before, left: x.before, bottom: y.after, right: x.after))
+    let layer = Accumulate(terms: [term], outputs: source.channels, &random)
+    add(&graph, layer, "AveragePool", source.channels, y.output, x.output)
   }
 
   /// The last value convolved with a pointwise kernel, plus itself.
@@ -205,6 +221,7 @@ enum NaiveInteger {
                 let tap = r * term.kernel.width + s
                 switch term.weights {
                 case .depthwise(let weights): sum &+= value(o) &* Int32(weights[o * taps + tap])
+                case .positional(let weights): sum &+= value(o) &* Int32(weights[y * out.width + x])
                 case .dense(let weights):
                   for i in 0..<source.channels {
                     sum &+= value(i) &* Int32(weights[(o * source.channels + i) * taps + tap])

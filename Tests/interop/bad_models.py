@@ -272,21 +272,6 @@ def bad_gemm(folder):
     return save(folder, nodes, [weight(100, 10)])
 
 
-def average_pool(folder, **attributes):
-    node = helper.make_node("AveragePool", ["x"], ["y"], name="the_pool", kernel_shape=[3, 3], **attributes)
-    return save(folder, [node], outputs=[tensor("y", "batch", 3, None, None)])
-
-
-@case("an average whose divisor differs at the edges", "the_pool", "count_include_pad")
-def average_without_padding(folder):
-    return average_pool(folder, pads=[1, 1, 1, 1])
-
-
-@case("an average whose last window is cut", "the_pool", "ceil_mode")
-def average_of_cut_windows(folder):
-    return average_pool(folder, strides=[2, 2], ceil_mode=1)
-
-
 @case("an input of integers", "x")
 def integer_input(folder):
     return save(folder, [relu()], inputs=[tensor("x", "batch", 3, 8, 8, type=TensorProto.INT64)])

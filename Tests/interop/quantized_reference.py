@@ -68,8 +68,10 @@ class QuantizedNetwork:
     def convolution(self, term, x):
         """Sums over windows. Doubles are exact here: every partial sum stays far below 2^53."""
         weights = self.array(term["weights"]).astype(np.float64)
-        windows = padded_windows(x.astype(np.float64), weights.shape[-2:], term["stride"], term["padding"], 0)
-        if term["kind"] == "depthwise":
+        windows = padded_windows(x.astype(np.float64), term["kernel"], term["stride"], term["padding"], 0)
+        if term["kind"] == "positional":
+            result = np.einsum("nchwij,hw->nchw", windows, weights)
+        elif term["kind"] == "depthwise":
             result = np.einsum("nchwij,cij->nchw", windows, weights)
         else:
             count, channels, height, width, *kernel = windows.shape

@@ -2,25 +2,13 @@ internal import VTA
 internal import VTAModule
 
 /// One part of a tile's sum that fits into the scratchpads at once.
-private struct Chunk {
+struct TermChunk {
   let term: Int
   /// Output blocks within the tile, and input blocks of the tensor.
   let outputs: Range<Int>
   let inputs: Range<Int>
   /// Kernel rows.
   let taps: Range<Int>
-}
-
-/// Weight tiles of one term in the constant region.
-private struct TermTiles {
-  let location: UInt64
-  let isDense: Bool
-  let inputBlocks: Int
-  let rows: Int
-  let columns: Int
-  /// Distances between tiles of neighbouring blocks and taps of a depthwise term: zero where one tile serves all.
-  let blockStep: Int
-  let tapStep: Int
 }
 
 /// ``Accumulate`` on the accelerator: per tile of outputs GEMM reset, the terms chunk by chunk, bias, shift, clip,
@@ -49,37 +37,6 @@ extension LayerEmitter {
             layer, tiles, requantization, constantsAt: location, output: output, outputs, rows, columns)
         }
       }
-    }
-  }
-
-  // MARK: Weights
-
-  private mutating func placeWeights(_ term: AccumulateTerm, outputs: Int) -> TermTiles {
-    let taps = term.kernel.height * term.kernel.width
-    let inputs = graph.values[term.input].channels
-    switch term.weights {
-    case .dense(let values):
-      let bytes = constants.denseTiles(values, outputs: outputs, inputs: inputs, taps: taps)
-      return TermTiles(
-        location: constants.place(bytes, .wgt), isDense: true, inputBlocks: blocks(inputs),
-        rows: term.kernel.height, columns: term.kernel.width, blockStep: 0, tapStep: 1)
-    case .depthwise(let values):
-      let isUniform = values.allSatisfy { $0 == values.first }
-      let isPointwise = taps == 1
-      let block = configuration.block
-      var bytes: [UInt8] = []
-      for outputBlock in 0..<(isUniform ? 1 : blocks(inputs)) {
-        for tap in 0..<(isUniform ? 1 : taps) {
-          bytes += constants.diagonalTile { lane in
-            let channel = isUniform ? 0 : outputBlock * block + lane
-            return channel < inputs ? values[channel * taps + tap] : 0
-          }
-        }
-      }
-      return TermTiles(
-        location: constants.place(bytes, .wgt), isDense: false, inputBlocks: blocks(inputs),
-        rows: term.kernel.height, columns: term.kernel.width, blockStep: isUniform ? 0 : taps,
-        tapStep: isUniform || isPointwise ? 0 : 1)
     }
   }
 
@@ -122,17 +79,10 @@ extension LayerEmitter {
       * ((tiling.columns - 1) * term.stride.width + term.kernel.width)
   }
 
-  private func weightTiles(_ tiles: TermTiles, _ chunk: Chunk) -> Int {
-    if tiles.isDense {
-      return chunk.outputs.count * chunk.inputs.count * chunk.taps.count * tiles.columns
-    }
-    return tiles.blockStep == 0 ? 1 : chunk.outputs.count * tiles.blockStep
-  }
-
   /// Cuts a term into parts that fit one input slot and one weight slot; `nil` if not even the smallest does.
   private func chunks(
     _ term: AccumulateTerm, _ tiles: TermTiles, _ index: Int, _ tiling: Tiling
-  ) -> [Chunk]? {
+  ) -> [TermChunk]? {
     let kernel = 0..<term.kernel.height
     let window = windowSize(term, tiling, taps: kernel)
     if !tiles.isDense { return depthwiseChunks(term, tiles, index, tiling) }
@@ -141,7 +91,7 @@ extension LayerEmitter {
     let count = min(inputs.capacity / window, weights.capacity / tilesPerInput, tiles.inputBlocks)
     if count > 0 {
       return Tiling.ranges(tiles.inputBlocks, count).map {
-        Chunk(term: index, outputs: outputs, inputs: $0, taps: kernel)
+        TermChunk(term: index, outputs: outputs, inputs: $0, taps: kernel)
       }
     }
     let rows = min(
@@ -149,28 +99,29 @@ extension LayerEmitter {
     guard rows > 0 else { return nil }
     return (0..<tiles.inputBlocks).flatMap { block in
       Tiling.ranges(term.kernel.height, rows).map {
-        Chunk(term: index, outputs: outputs, inputs: block..<block + 1, taps: $0)
+        TermChunk(term: index, outputs: outputs, inputs: block..<block + 1, taps: $0)
       }
     }
   }
 
   private func depthwiseChunks(
     _ term: AccumulateTerm, _ tiles: TermTiles, _ index: Int, _ tiling: Tiling
-  ) -> [Chunk]? {
+  ) -> [TermChunk]? {
     let kernel = 0..<term.kernel.height
+    guard tiles.count <= weights.capacity else { return nil }
     let weightLimit = tiles.blockStep == 0 ? .max : weights.capacity / tiles.blockStep
     let count = min(
       inputs.capacity / windowSize(term, tiling, taps: kernel), weightLimit, tiling.outputBlocks)
     if count > 0 {
       return Tiling.ranges(tiling.outputBlocks, count).map {
-        Chunk(term: index, outputs: $0, inputs: $0, taps: kernel)
+        TermChunk(term: index, outputs: $0, inputs: $0, taps: kernel)
       }
     }
     let rows = rowsAtOnce(term, tiling)
     guard rows > 0, weightLimit > 0 else { return nil }
     return (0..<tiling.outputBlocks).flatMap { block in
       Tiling.ranges(term.kernel.height, rows).map {
-        Chunk(term: index, outputs: block..<block + 1, inputs: block..<block + 1, taps: $0)
+        TermChunk(term: index, outputs: block..<block + 1, inputs: block..<block + 1, taps: $0)
       }
     }
   }
@@ -201,7 +152,8 @@ extension LayerEmitter {
     for (index, term) in layer.terms.enumerated() {
       for chunk in chunks(term, tiles[index], index, tiling) ?? [] {
         last = try emitChunk(
-          chunk, term, tiles[index], accumulator: half.base, firstOutput: outputs.lowerBound, rows, columns)
+          chunk, term, tiles[index], accumulator: half.base, firstOutput: outputs.lowerBound, rows, columns,
+          outputWidth: graph.values[output].width)
       }
     }
     let constantBase = half.base + size
@@ -216,8 +168,8 @@ extension LayerEmitter {
   }
 
   private mutating func emitChunk(
-    _ chunk: Chunk, _ term: AccumulateTerm, _ tiles: TermTiles, accumulator: Int,
-    firstOutput: Int, _ rows: Range<Int>, _ columns: Range<Int>
+    _ chunk: TermChunk, _ term: AccumulateTerm, _ tiles: TermTiles, accumulator: Int,
+    firstOutput: Int, _ rows: Range<Int>, _ columns: Range<Int>, outputWidth: Int
   ) throws(CodegenError) -> ProgramBuilder.Producer {
     let source = graph.values[term.input]
     let rowWindow = InputWindow(
@@ -242,24 +194,34 @@ extension LayerEmitter {
         NestDimension(extent: chunk.inputs.count, dst: 0, src: area, wgt: taps),
       ] : [NestDimension(extent: chunk.outputs.count, dst: pixels, src: area, wgt: tiles.blockStep)]
     let tapStep = tiles.tapStep
-    let gemm = builder.compute(
-      .gemm,
-      channelDimensions + [
-        NestDimension(
-          extent: chunk.taps.count, dst: 0, src: width, wgt: tiles.columns * tapStep),
-        NestDimension(extent: tiles.columns, dst: 0, src: 1, wgt: tapStep),
-        NestDimension(extent: rows.count, dst: columns.count, src: term.stride.height * width),
-        NestDimension(extent: columns.count, dst: 1, src: term.stride.width),
-      ],
-      base: MicroOp(
-        dst: accumulator + chunk.outputs.lowerBound * pixels, src: inputLease.base,
-        wgt: weightLease.base + (tiles.isDense ? 0 : chunk.taps.lowerBound * tiles.columns * tapStep)),
-      after: [inputLease.writer, weightLease.writer])
+    let firstTap = tiles.isDense ? 0 : chunk.taps.lowerBound * tiles.columns * tapStep
+    var last = inputLease.writer
+    for part in SameWeights.parts(tiles.places, width: outputWidth, rows, columns) {
+      let (row, column) = (
+        part.rows.lowerBound - rows.lowerBound, part.columns.lowerBound - columns.lowerBound
+      )
+      last = builder.compute(
+        .gemm,
+        channelDimensions + [
+          NestDimension(
+            extent: chunk.taps.count, dst: 0, src: width, wgt: tiles.columns * tapStep),
+          NestDimension(extent: tiles.columns, dst: 0, src: 1, wgt: tapStep),
+          NestDimension(extent: part.rows.count, dst: columns.count, src: term.stride.height * width),
+          NestDimension(extent: part.columns.count, dst: 1, src: term.stride.width),
+        ],
+        base: MicroOp(
+          dst: accumulator + chunk.outputs.lowerBound * pixels + row * columns.count + column,
+          src: inputLease.base + row * term.stride.height * width + column * term.stride.width,
+          wgt: weightLease.base + firstTap + part.tile),
+        after: [inputLease.writer, weightLease.writer])
+    }
+    guard let gemm = last else { throw .layer(name: "", op: "", why: "a tile has no outputs") }
     inputs.read(inputLease, by: gemm)
     weights.read(weightLease, by: gemm)
     return gemm
   }
 
+  /// The slot that holds a window of a tensor, loaded if no slot does.
   mutating func acquireInput(
     _ value: Int, _ channels: Range<Int>, _ rows: InputWindow, _ columns: InputWindow
   ) throws(CodegenError) -> ScratchpadSlots.Lease {
@@ -275,62 +237,5 @@ extension LayerEmitter {
     }
     inputs = slots
     return lease
-  }
-
-  private mutating func acquireWeights(
-    _ chunk: Chunk, _ tiles: TermTiles, firstOutput: Int
-  ) throws(CodegenError) -> ScratchpadSlots.Lease {
-    let element = UInt64(configuration.elementBytes(.wgt))
-    let taps = tiles.rows * tiles.columns
-    let first: Int
-    var (rows, size, pitch) = (1, 1, 1)
-    if tiles.isDense {
-      let output = firstOutput + chunk.outputs.lowerBound
-      first =
-        (output * tiles.inputBlocks + chunk.inputs.lowerBound) * taps
-        + chunk.taps.lowerBound * tiles.columns
-      rows = chunk.outputs.count
-      size = chunk.inputs.count * chunk.taps.count * tiles.columns
-      pitch = tiles.inputBlocks * taps
-    } else {
-      first = (firstOutput + chunk.outputs.lowerBound) * tiles.blockStep
-      size = tiles.blockStep == 0 ? 1 : chunk.outputs.count * tiles.blockStep
-      pitch = size
-    }
-    let location = ProgramBuilder.Location(
-      region: constantRegion, byteOffset: tiles.location + UInt64(first) * element)
-    let key = ScratchpadSlots.Key(
-      region: constantRegion, byteOffset: location.byteOffset, shape: [rows, size, pitch])
-    var slots = weights
-    let lease = try slots.acquire(key) { (base, after) throws(CodegenError) in
-      try loadWeights(rows, size, pitch, base, location, after)
-    }
-    weights = slots
-    return lease
-  }
-
-  private mutating func loadWeights(
-    _ rows: Int, _ size: Int, _ pitch: Int, _ base: Int, _ location: ProgramBuilder.Location,
-    _ after: [ProgramBuilder.Producer?]
-  ) throws(CodegenError) -> ProgramBuilder.Producer {
-    if pitch <= Limits.transferExtentMax {
-      return builder.load(
-        Transfer(memory: .wgt, sramBase: base, ySize: rows, xSize: size, xStride: pitch),
-        from: location, after: after)
-    }
-    // The pitch of very deep kernels exceeds x_stride: one LOAD per row.
-    let element = UInt64(configuration.elementBytes(.wgt))
-    var last: ProgramBuilder.Producer?
-    for row in 0..<rows {
-      let start = ProgramBuilder.Location(
-        region: location.region, byteOffset: location.byteOffset + UInt64(row * pitch) * element)
-      last = builder.load(
-        Transfer(memory: .wgt, sramBase: base + row * size, ySize: 1, xSize: size, xStride: size),
-        from: start, after: after)
-    }
-    guard let last else {
-      throw .layer(name: "", op: "", why: "a weight chunk has no rows")
-    }
-    return last
   }
 }

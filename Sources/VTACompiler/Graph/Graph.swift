@@ -87,10 +87,12 @@ struct LinearTerm: Sendable {
     case depthwise([Float])
     /// As depthwise, with one weight for all channels and positions: identity and average.
     case uniform(Float)
+    /// As uniform, with a weight per output position (`height × width`): averages of windows that the edges cut.
+    case positional([Float])
 
     var isFinite: Bool {
       switch self {
-      case .dense(let values), .depthwise(let values): values.allSatisfy(\.isFinite)
+      case .dense(let values), .depthwise(let values), .positional(let values): values.allSatisfy(\.isFinite)
       case .uniform(let value): value.isFinite
       }
     }

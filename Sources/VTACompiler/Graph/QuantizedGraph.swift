@@ -98,6 +98,8 @@ package struct AccumulateTerm: Sendable {
     case dense([Int8])
     /// Output channel o sees only input channel o: `channels × kernelHeight × kernelWidth`.
     case depthwise([Int8])
+    /// As depthwise, with one weight per output position for all channels and taps: `outputHeight × outputWidth`.
+    case positional([Int8])
   }
   /// Index of a value of the graph.
   package var input: Int

@@ -36,7 +36,7 @@ package struct QuantizedGraphDump {
       entry.output = graph.values[output].name
       let stem = Self.stem(number, entry.name)
       entry.terms = sum.terms.enumerated().map { index, term in
-        self.term(term, file: "\(stem).weights\(index).npy", graph, outputs: sum.bias.count)
+        self.term(term, file: "\(stem).weights\(index).npy", graph, output: graph.values[output])
       }
       entry.bias = add(Tensor(sum.bias, shape: [sum.bias.count]), "\(stem).bias.npy")
       entry.shift = add(Tensor(sum.shift.map { Int32($0) }, shape: [sum.shift.count]), "\(stem).shift.npy")
@@ -61,17 +61,18 @@ package struct QuantizedGraphDump {
   }
 
   private mutating func term(
-    _ term: AccumulateTerm, file: String, _ graph: QuantizedGraph, outputs: Int
+    _ term: AccumulateTerm, file: String, _ graph: QuantizedGraph, output: QuantizedValue
   ) -> TermEntry {
     let window = [term.kernel.height, term.kernel.width]
     let (kind, tensor) =
       switch term.weights {
       case .dense(let weights):
-        ("dense", Tensor(weights, shape: [outputs, graph.values[term.input].channels] + window))
-      case .depthwise(let weights): ("depthwise", Tensor(weights, shape: [outputs] + window))
+        ("dense", Tensor(weights, shape: [output.channels, graph.values[term.input].channels] + window))
+      case .depthwise(let weights): ("depthwise", Tensor(weights, shape: [output.channels] + window))
+      case .positional(let weights): ("positional", Tensor(weights, shape: [output.height, output.width]))
       }
     return TermEntry(
-      input: graph.values[term.input].name, kind: kind, weights: add(tensor, file),
+      input: graph.values[term.input].name, kind: kind, weights: add(tensor, file), kernel: window,
       stride: [term.stride.height, term.stride.width], padding: term.padding.list)
   }
 
@@ -164,6 +165,7 @@ private struct TermEntry: Encodable {
   var input: String
   var kind: String
   var weights: String
+  var kernel: [Int]
   var stride: [Int]
   var padding: [Int]
 }

@@ -35,8 +35,10 @@ extension LinearLayer {
   /// The input of a layer that treats each position alone and each channel alone; `nil` for others.
   fileprivate var perChannelInput: Int? {
     guard terms.count == 1, terms[0].window == .point else { return nil }
-    if case .dense = terms[0].weights { return nil }
-    return terms[0].input
+    switch terms[0].weights {
+    case .uniform, .depthwise: return terms[0].input
+    case .dense, .positional: return nil
+    }
   }
 
   fileprivate var isClip: Bool {
@@ -48,7 +50,7 @@ extension LinearLayer {
   fileprivate var factors: [Float] {
     switch terms[0].weights {
     case .uniform(let factor): [Float](repeating: factor, count: bias.count)
-    case .depthwise(let factors), .dense(let factors): factors
+    case .depthwise(let factors), .dense(let factors), .positional(let factors): factors
     }
   }
 }
@@ -64,7 +66,9 @@ extension Operation {
       }
       guard layer.bounds == .none else { return nil }
       let factors = next.factors
-      layer.terms = layer.terms.map { $0.scaled(by: factors) }
+      let terms = layer.terms.compactMap { $0.scaled(by: factors) }
+      guard terms.count == layer.terms.count else { return nil }
+      layer.terms = terms
       layer.bias = layer.bias.indices.map { layer.bias[$0] * factors[$0] + next.bias[$0] }
       layer.bounds = next.bounds
       return .linear(layer)
@@ -79,8 +83,8 @@ extension Operation {
 }
 
 extension LinearTerm {
-  /// The term times a factor per output channel.
-  fileprivate func scaled(by factors: [Float]) -> LinearTerm {
+  /// The term times a factor per output channel; `nil` if its weights cannot differ by channel.
+  fileprivate func scaled(by factors: [Float]) -> LinearTerm? {
     var result = self
     switch weights {
     case .dense(let values): result.weights = .dense(Self.scaled(values, by: factors))
@@ -92,6 +96,7 @@ extension LinearTerm {
         let taps = window.kernel.height * window.kernel.width
         result.weights = .depthwise(factors.flatMap { [Float](repeating: weight * $0, count: taps) })
       }
+    case .positional: return nil
     }
     return result
   }

@@ -65,10 +65,10 @@ extension LinearQuantizer.Term {
 }
 
 extension LinearTerm {
-  /// The weights one by one: dense as they are, others per channel and position of the kernel.
+  /// The weights one by one: uniform ones per channel and position of the kernel, others as they are.
   func expandedWeights(channels: Int) -> [Float] {
     switch weights {
-    case .dense(let values), .depthwise(let values): values
+    case .dense(let values), .depthwise(let values), .positional(let values): values
     case .uniform(let weight):
       [Float](repeating: weight, count: channels * window.kernel.height * window.kernel.width)
     }

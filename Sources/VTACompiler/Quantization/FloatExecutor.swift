@@ -80,9 +80,15 @@ struct FloatExecutor: Sendable {
           input, geometry, packed, term.window, into: &result, outputWidth: output.width)
       case .depthwise(let weights):
         accumulateDepthwise(
-          input, geometry, term.window, into: &result, output, weight: { weights[$0 * taps + $1] })
+          input, geometry, term.window, into: &result, output,
+          weight: { channel, tap, _ in weights[channel * taps + tap] })
       case .uniform(let weight):
-        accumulateDepthwise(input, geometry, term.window, into: &result, output, weight: { _, _ in weight })
+        accumulateDepthwise(
+          input, geometry, term.window, into: &result, output, weight: { _, _, _ in weight })
+      case .positional(let weights):
+        accumulateDepthwise(
+          input, geometry, term.window, into: &result, output, weight: { _, _, position in weights[position] }
+        )
       }
     }
     if layer.bounds != .none {
@@ -91,10 +97,10 @@ struct FloatExecutor: Sendable {
     return result
   }
 
-  /// - Parameter weight: by channel and tap (row-major in the kernel).
+  /// - Parameter weight: by channel, tap (row-major in the kernel) and output position (row-major).
   private func accumulateDepthwise(
     _ input: [Float], _ geometry: Geometry, _ window: Window, into result: inout [Float], _ output: Geometry,
-    weight: (Int, Int) -> Float
+    weight: (_ channel: Int, _ tap: Int, _ position: Int) -> Float
   ) {
     for channel in 0..<output.channels {
       for y in 0..<output.height {
@@ -105,7 +111,8 @@ struct FloatExecutor: Sendable {
           for x in 0..<output.width {
             let start = row + x * window.stride.width - window.padding.left
             for j in window.columns(x, of: geometry.width) {
-              result[target + x] += weight(channel, i * window.kernel.width + j) * input[start + j]
+              result[target + x] +=
+                weight(channel, i * window.kernel.width + j, y * output.width + x) * input[start + j]
             }
           }
         }

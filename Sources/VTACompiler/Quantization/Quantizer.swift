@@ -186,12 +186,16 @@ extension Quantizer {
     let bias: [Int32]
     let shift: [Int]
     if let uniform {
-      weights = zip(layer.terms, uniform.weights).map { term, weight in
-        [Int8](repeating: Int8(weight), count: term.expandedWeights(channels: layer.bias.count).count)
-      }
+      weights = zip(layer.terms, uniform.weights).map { $0.integers($1, channels: layer.bias.count) }
       bias = layer.bias.map { quantizer.integerBias($0, shift: uniform.shift) }
       shift = [Int](repeating: uniform.shift, count: bias.count)
     } else {
+      guard !layer.terms.contains(where: \.isPositional) else {
+        throw CompileError(
+          "\(node.operators[0]) \(quoted(node.name))",
+          "the divisors at its edges and inside, or the ranges of its input and output, differ too much for "
+            + "weights of \(format.weightBits) bits")
+      }
       let terms = layer.terms.map {
         LinearQuantizer.Term(
           $0, channels: layer.bias.count, scale: plan.scale($0.input), statistics[$0.input])
@@ -205,7 +209,7 @@ extension Quantizer {
     }
     let terms = zip(layer.terms, weights).map { term, weights in
       AccumulateTerm(
-        input: device(term.input), weights: term.isDense ? .dense(weights) : .depthwise(weights),
+        input: device(term.input), weights: term.kind(weights),
         kernel: term.window.kernel.pair, stride: term.window.stride.pair, padding: term.window.padding)
     }
     let operation = Accumulate(terms: terms, bias: bias, shift: shift, low: low, high: high)
@@ -214,7 +218,7 @@ extension Quantizer {
 
   private func why(_ layer: LinearLayer, _ uniform: ScalePlan.Uniform?, _ shift: [Int]) -> String {
     if let uniform {
-      let weights = uniform.weights.map(String.init).joined(separator: " and ")
+      let weights = uniform.weights.joined().map(String.init).joined(separator: " and ")
       let way = layer.terms.count > 1 ? "operands through" : "input through"
       return "\(way) diagonal weight tiles of \(weights), shift \(uniform.shift)"
     }
@@ -228,6 +232,22 @@ extension Quantizer {
 
 extension LinearTerm {
   fileprivate var isDense: Bool { if case .dense = weights { true } else { false } }
+  fileprivate var isPositional: Bool { if case .positional = weights { true } else { false } }
+
+  fileprivate func kind(_ integers: [Int8]) -> AccumulateTerm.Weights {
+    switch weights {
+    case .dense: .dense(integers)
+    case .depthwise, .uniform: .depthwise(integers)
+    case .positional: .positional(integers)
+    }
+  }
+
+  /// - Parameter chosen: an integer for each of the ``givenWeights``.
+  fileprivate func integers(_ chosen: [Int], channels: Int) -> [Int8] {
+    let pairs = zip(givenWeights ?? [], chosen).map { ($0.weight, Int8($1)) }
+    let integers = Dictionary(uniqueKeysWithValues: pairs)
+    return expandedWeights(channels: channels).map { integers[$0] ?? 0 }
+  }
 }
 
 extension Window.Extent {

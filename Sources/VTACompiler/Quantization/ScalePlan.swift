@@ -5,9 +5,10 @@
 /// `scale(input) · weight = m · u` and `scale(output) = 2^s · u` for one unit u. The planner searches the integers that
 /// lose least and ties the scales to them, so that the factors are exact.
 struct ScalePlan: Sendable {
-  /// Integer weights of a layer whose terms are all uniform.
+  /// Integer weights of a layer whose weights are all given.
   struct Uniform: Hashable, Sendable {
-    var weights: [Int]
+    /// By term, in the order of ``LinearTerm/givenWeights``.
+    var weights: [[Int]]
     var shift: Int
   }
   private(set) var groups: ScaleGroups
@@ -23,20 +24,27 @@ struct ScalePlan: Sendable {
       case .maxPool(let pool):
         groups.tie(node.output, to: pool.input, ratio: 1)
       case .linear(let layer):
-        let factors = layer.uniformFactors
-        guard factors.count == layer.terms.count else { continue }
+        let given = layer.terms.compactMap(\.givenWeights)
+        guard given.count == layer.terms.count else { continue }
         let search = UniformSearch(
-          terms: zip(layer.terms, factors).map { term, factor in
-            UniformSearch.Term(
-              value: term.input, factor: factor, scale: groups.scale(term.input),
-              meanSquare: statistics[term.input].meanSquare, group: groups.group(term.input),
-              groupSize: groups.groupSize(term.input),
-              taps: term.window.kernel.height * term.window.kernel.width)
+          terms: zip(layer.terms, given).flatMap { term, given in
+            given.map { given in
+              UniformSearch.Term(
+                value: term.input, factor: Double(given.weight), scale: groups.scale(term.input),
+                meanSquare: statistics[term.input].meanSquare * given.share, group: groups.group(term.input),
+                groupSize: groups.groupSize(term.input),
+                taps: term.window.kernel.height * term.window.kernel.width)
+            }
           },
           outputScale: groups.scale(node.output), weightMax: format.weights.upperBound,
           tapSumMax: Int(Int32.max / 2) / -format.activations.lowerBound)
         guard let choice = search.best() else { continue }
-        uniform[index] = Uniform(weights: choice.weights, shift: choice.shift)
+        var weights = choice.weights[...]
+        uniform[index] = Uniform(
+          weights: given.map { given in
+            defer { weights = weights.dropFirst(given.count) }
+            return Array(weights.prefix(given.count))
+          }, shift: choice.shift)
         tie(node.output, search, choice)
       case .reshape, .softmax:
         continue
@@ -80,12 +88,18 @@ struct ScalePlan: Sendable {
   }
 }
 
-extension LinearLayer {
-  /// The weights of the uniform terms.
-  fileprivate var uniformFactors: [Double] {
-    terms.compactMap { term in
-      guard case .uniform(let weight) = term.weights, weight != 0 else { return nil }
-      return Double(weight)
+extension LinearTerm {
+  /// Weights that the operator gives, and the share of output positions that has each, the most frequent first; `nil`
+  /// if the weights are free or 0.
+  var givenWeights: [(weight: Float, share: Double)]? {
+    switch weights {
+    case .uniform(let weight): return weight == 0 ? nil : [(weight, 1)]
+    case .positional(let weights):
+      let counts = Dictionary(grouping: weights) { $0 }.mapValues(\.count)
+      return counts.sorted { ($0.value, $0.key) > ($1.value, $1.key) }.map { weight, count in
+        (weight, Double(count) / Double(weights.count))
+      }
+    case .dense, .depthwise: return nil
     }
   }
 }
@@ -96,6 +110,7 @@ struct UniformSearch {
     var value: Int
     var factor: Double
     var scale: Double
+    /// Of the input, times the share of outputs that the term adds to.
     var meanSquare: Double
     var group: Int
     var groupSize: Int

@@ -55,32 +55,23 @@ extension OperatorRow {
 
   static let averagePool = OperatorRow(
     name: "AveragePool",
-    mapping: "a sum over the window by matrix products with diagonal weights, and a shift",
+    mapping:
+      "a sum over the window by matrix products with diagonal weights, and a shift; where edges cut the "
+      + "window, other weights",
     inputs: [.activation("X")],
     attributes: windowAttributes.merging(["ceil_mode": .int, "count_include_pad": .int]) { $1 },
-    constraints: OperatorConstraint.window + [
-      .padsBelowKernel,
-      OperatorConstraint(
-        "padding must count (count_include_pad = 1) or be 0, and ceil_mode must not add to it: "
-          + "the divisor must be the same everywhere"
-      ) { node in
-        guard let shape = node.shape(0), let (window, _, _) = try? node.window(over: shape) else {
-          return nil
-        }
-        let pads = node.ints("pads") ?? [0, 0, 0, 0]
-        let isExplicit = node.string("auto_pad", default: "NOTSET") == "NOTSET"
-        let declared = Padding(top: pads[0], left: pads[1], bottom: pads[2], right: pads[3])
-        if isExplicit, window.padding != declared { return "ceil_mode adds padding at the end" }
-        if window.padding == .none || node.int("count_include_pad") == 1 { return nil }
-        return "padding does not count (count_include_pad = 0)"
-      },
-    ]
+    constraints: OperatorConstraint.window + [.padsBelowKernel]
   ) { node, builder throws(CompileError) in
     let (input, shape) = try node.activation(0)
     let (window, height, width) = try node.window(over: shape)
-    try builder.add(
-      .linear(.average(input, channels: shape[1], window: window)),
-      shape: [shape[0], shape[1], height, width], for: node)
+    let pads = node.ints("pads") ?? [0, 0, 0, 0]
+    let isExplicit = node.string("auto_pad", default: "NOTSET") == "NOTSET"
+    let declared =
+      isExplicit ? Padding(top: pads[0], left: pads[1], bottom: pads[2], right: pads[3]) : window.padding
+    let average = LinearLayer.average(
+      input, of: shape, window: window, height: height, width: width,
+      counted: node.int("count_include_pad") == 0 ? .none : declared)
+    try builder.add(.linear(average), shape: [shape[0], shape[1], height, width], for: node)
   }
 
   static let globalAveragePool = OperatorRow(
@@ -93,17 +84,40 @@ extension OperatorRow {
     let (input, shape) = try node.activation(0)
     let whole = Window.Extent(height: shape[2], width: shape[3])
     let window = Window(kernel: whole, stride: Window.point.stride, padding: .none)
-    try builder.add(
-      .linear(.average(input, channels: shape[1], window: window)), shape: [shape[0], shape[1], 1, 1],
-      for: node)
+    let average = LinearLayer.average(input, of: shape, window: window, height: 1, width: 1, counted: .none)
+    try builder.add(.linear(average), shape: [shape[0], shape[1], 1, 1], for: node)
   }
 }
 
 extension LinearLayer {
-  fileprivate static func average(_ input: Int, channels: Int, window: Window) -> LinearLayer {
-    let share = 1 / Float(window.kernel.height * window.kernel.width)
+  /// - Parameters:
+  ///   - shape: of the input, N×C×H×W.
+  ///   - window: slides to `height × width` places.
+  ///   - counted: zeros around the input that count as elements; what else the window covers does not.
+  fileprivate static func average(
+    _ input: Int, of shape: [Int], window: Window, height: Int, width: Int, counted: Padding
+  ) -> LinearLayer {
+    func counts(
+      _ outputs: Int, _ kernel: Int, _ stride: Int, padding: Int, elements: Range<Int>
+    ) -> [Int] {
+      (0..<outputs).map { (0..<kernel).offset(by: $0 * stride - padding).clamped(to: elements).count }
+    }
+    let rows = counts(
+      height, window.kernel.height, window.stride.height, padding: window.padding.top,
+      elements: -counted.top..<shape[2] + counted.bottom)
+    let columns = counts(
+      width, window.kernel.width, window.stride.width, padding: window.padding.left,
+      elements: -counted.left..<shape[3] + counted.right)
+    let shares = rows.flatMap { row in columns.map { 1 / Float(row * $0) } }
+    let isSame = shares.allSatisfy { $0 == shares[0] }
     return LinearLayer(
-      terms: [LinearTerm(input: input, weights: .uniform(share), window: window)],
-      bias: [Float](repeating: 0, count: channels))
+      terms: [
+        LinearTerm(input: input, weights: isSame ? .uniform(shares[0]) : .positional(shares), window: window)
+      ],
+      bias: [Float](repeating: 0, count: shape[1]))
   }
+}
+
+extension Range<Int> {
+  fileprivate func offset(by distance: Int) -> Range<Int> { lowerBound + distance..<upperBound + distance }
 }
