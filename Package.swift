@@ -85,7 +85,7 @@ let package = Package(
     .testTarget(
       name: "VtactlTests", dependencies: ["VTAModule", "vtactl", "CTurboJPEG"], swiftSettings: settings),
     .testTarget(
-      name: "VTACompilerTests", dependencies: ["VTA", "VTAModule", "VTACompiler", systemPackage],
+      name: "VTACompilerTests", dependencies: ["VTA", "VTAModule", "VTACompiler", systemPackage, protobuf],
       swiftSettings: settings),
     .testTarget(name: "VTAModuleTests", dependencies: ["VTA", "VTAModule", crypto], swiftSettings: settings),
     .testTarget(

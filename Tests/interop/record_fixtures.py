@@ -1,0 +1,284 @@
+"""Records `Tests/Fixtures/onnx`: small ONNX models, inputs for them and ONNX Runtime's answers, with which the
+compiler's own tests compare its import and its float arithmetic.
+
+    .venv/bin/python Tests/interop/record_fixtures.py
+"""
+
+import json
+import pathlib
+
+import numpy as np
+import onnxruntime
+
+from onnx import numpy_helper
+
+from onnx_network import IR_VERSION, Network
+
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "Fixtures/onnx"
+CASES = {}
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def family(prefix, varieties):
+    """Registers `function(net, *arguments)` once per row of `varieties`: {suffix: arguments}."""
+
+    def register(function):
+        for suffix, arguments in varieties.items():
+            CASES[f"{prefix}_{suffix}"] = lambda net, arguments=arguments: function(net, *arguments)
+        return function
+
+    return register
+
+
+# Cases get a network of opset 17; those that start with an opset replace it.
+
+
+@family("all", {f"opset{opset}": (opset,) for opset in range(11, 22)})
+def every_operator(net, opset):
+    """Each operator in the form that this operator set gives it."""
+    net.opset = opset
+    x = net.input(2, 6, 5)
+    weights = net.random.normal(0, 0.3, (3, 2, 3, 3)).astype(np.float32)
+    y = net.conv(net.node("Identity", x), 2, 3, 3, pads=[1, 1, 1, 1])
+    z = net.node("Conv", x, net.node("Constant", value=numpy_helper.from_array(weights)), pads=[1, 1, 1, 1])
+    y = net.node("Relu", net.node("Add", net.norm(y, 3), z))
+    if opset < 12:
+        y = net.node("Dropout", y, ratio=0.25)
+        bounds = [net.node("Constant", value=numpy_helper.from_array(np.float32(v))) for v in (0.1, 1.5)]
+    else:
+        y = net.node("Dropout", y, net.constant(np.float32(0.25)), *([net.constant(False)] if opset > 12 else []))
+        bounds = [net.node("Constant", value_float=value) for value in (0.1, 1.5)]
+    y = net.node("Clip", y, *bounds)
+    y = net.node("MaxPool", y, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
+    y = net.node("AveragePool", y, kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1])
+    flat = net.node("Flatten", y)
+    flat = net.gemm(flat, 27, 4)
+    pooled = net.node("Reshape", net.node("GlobalAveragePool", y), net.constant(np.array([0, -1], np.int64)))
+    scores = net.node("Add", net.node("MatMul", pooled, net.weight(3, 4)), flat)
+    # A batch axis and one more: before opset 13 the same as now.
+    return [net.node("Softmax", scores, axis=1)]
+
+
+@family(
+    "conv",
+    {
+        "plain": (2, 3, 5, 4, 3, {}),
+        "strides_pads_differ": (2, 3, 7, 6, [3, 2], {"strides": [2, 3], "pads": [0, 1, 2, 0]}),
+        "same_upper": (1, 2, 6, 5, 3, {"auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+        "same_lower": (1, 2, 6, 5, 3, {"auto_pad": "SAME_LOWER", "strides": [2, 2]}),
+        "valid": (1, 2, 6, 5, 3, {"auto_pad": "VALID"}),
+        "pads_beyond_kernel": (1, 1, 3, 3, 2, {"pads": [3, 3, 3, 3]}),
+        "wide": (1, 1, 3, 150, [2, 5], {}),
+        "deep": (30, 2, 4, 4, 3, {"pads": [1, 1, 1, 1]}),
+    },
+)
+def convolution(net, channels_in, channels_out, height, width, kernel, attributes):
+    return [net.conv(net.input(channels_in, height, width), channels_in, channels_out, kernel, **attributes)]
+
+
+@case
+def conv_kernel_from_weights(net):
+    return [net.node("Conv", net.input(2, 4, 4), net.weight(2, 2, 2, 2))]
+
+
+@family(
+    "max_pool",
+    {
+        "strides": ({"kernel_shape": [2, 3], "strides": [2, 1]},),
+        "pads": ({"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 2, 0, 1]},),
+        "ceil": ({"kernel_shape": [2, 3], "strides": [3, 2], "ceil_mode": 1},),
+        "ceil_drops_window": ({"kernel_shape": [1, 1], "strides": [4, 4], "ceil_mode": 1, "pads": [0, 0, 0, 0]},),
+        "same_upper": ({"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "SAME_UPPER"},),
+    },
+)
+def max_pool(net, attributes):
+    return [net.node("MaxPool", net.input(2, 7, 6), **attributes)]
+
+
+@family(
+    "average_pool",
+    {
+        "plain": (17, {"kernel_shape": [2, 3], "strides": [2, 1]}),
+        "pads": (17, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}),
+        "pads_counted": (17, {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}),
+        "pads_differ": (11, {"kernel_shape": [4, 3], "strides": [2, 3], "pads": [3, 0, 1, 2]}),
+        "same_upper": (17, {"kernel_shape": [3, 2], "strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+        "same_lower_counted": (
+            17,
+            {"kernel_shape": [2, 2], "auto_pad": "SAME_LOWER", "count_include_pad": 1},
+        ),
+        "ceil": (19, {"kernel_shape": [3, 3], "strides": [2, 4], "ceil_mode": 1}),
+        "ceil_counted": (
+            19,
+            {
+                "kernel_shape": [3, 3],
+                "strides": [3, 2],
+                "pads": [1, 1, 1, 0],
+                "ceil_mode": 1,
+                "count_include_pad": 1,
+            },
+        ),
+        "dilations_of_one": (19, {"kernel_shape": [2, 2], "dilations": [1, 1]}),
+    },
+)
+def average_pool(net, opset, attributes):
+    net.opset = opset
+    return [net.node("AveragePool", net.input(2, 7, 6), **attributes)]
+
+
+@case
+def norm_then_pool_then_norm(net):
+    """One folds into the convolution; the other cannot fold into an average whose edges differ."""
+    y = net.norm(net.conv(net.input(2, 5, 5), 2, 3, 1), 3)
+    return [net.norm(net.node("AveragePool", y, kernel_shape=[3, 3], pads=[1, 1, 1, 1]), 3)]
+
+
+@case
+def norm_without_epsilon(net):
+    parts = [net.uniform(0.5, 1, 2) for _ in range(4)]
+    return [net.node("BatchNormalization", net.input(2, 2, 2), *parts, momentum=0.8)]
+
+
+@family("clip", {"low": (-0.5, None), "high": (None, 0.5), "both": (-0.2, 0.3), "none": (None, None)})
+def clip(net, low, high):
+    names = [net.constant(np.float32(bound)) if bound is not None else "" for bound in (low, high)]
+    while names and not names[-1]:
+        names.pop()
+    return [net.node("Clip", net.conv(net.input(1, 3, 3), 1, 2, 1), *names)]
+
+
+@family("add", {"channels": ((1, 2, 1, 1),), "channels_rank3": ((2, 1, 1),), "scalar": ((),), "one": ((1,),)})
+def add_constant(net, shape):
+    """ONNX's broadcasting, with the constant on either side."""
+    y = net.node("Add", net.uniform(-1, 1, *shape), net.input(2, 3, 3))
+    return [net.node("Add", y, net.uniform(-1, 1, *shape))]
+
+
+@case
+def add_itself(net):
+    y = net.conv(net.input(1, 3, 3), 1, 2, 1)
+    return [net.node("Add", y, y)]
+
+
+@family(
+    "gemm",
+    {
+        "transposed": ((4, 6), {"transB": 1}, (4,)),
+        "straight": ((6, 4), {}, (4,)),
+        "scaled": ((6, 4), {"alpha": 0.5, "beta": -2.0}, (1, 4)),
+        "one_bias": ((6, 4), {}, (1,)),
+        "no_bias": ((6, 4), {"alpha": 3.0}, None),
+    },
+)
+def gemm(net, shape, attributes, bias):
+    parts = [net.weight(*shape)] + ([net.uniform(-1, 1, *bias)] if bias else [])
+    return [net.node("Gemm", net.input(6), *parts, **attributes)]
+
+
+@family("reshape", {"order": ([0, 3, 2, 3],), "infer_batch": ([-1, 18],), "rank3": ([1, 9, 2],)})
+def reshape(net, shape):
+    """Of an input: the host arranges it."""
+    return [net.node("Relu", net.node("Reshape", net.input(2, 3, 3), net.constant(np.array(shape, np.int64))))]
+
+
+@case
+def reshape_allowzero(net):
+    return [net.node("Reshape", net.input(2, 3), net.constant(np.array([1, 6], np.int64)), allowzero=1)]
+
+
+@case
+def relu_behind_reshape(net):
+    y = net.node("Flatten", net.conv(net.input(2, 3, 3), 2, 2, 2))
+    return [net.node("Relu", y)]
+
+
+@case
+def flatten_negative(net):
+    return [net.gemm(net.node("Flatten", net.conv(net.input(2, 3, 3), 2, 2, 2), axis=-3), 8, 3)]
+
+
+@family(
+    "softmax",
+    {
+        "opset11_joins_axes": (11, {"axis": 1}),
+        "opset11_default": (11, {}),
+        "opset12_last": (12, {"axis": -1}),
+        "opset13_one_axis": (13, {"axis": 1}),
+        "opset13_default": (13, {}),
+        "opset21_last": (21, {"axis": 3}),
+    },
+)
+def softmax(net, opset, attributes):
+    """Joins all axes behind the first before opset 13; one axis from then on."""
+    net.opset = opset
+    return [net.node("Softmax", net.conv(net.input(1, 2, 3), 1, 2, 1), **attributes)]
+
+
+@family("constant", {"floats": (13, {"value_floats": [0.5, -0.25]}), "tensor": (11, None)})
+def constant(net, opset, attributes):
+    """The bias of a convolution."""
+    net.opset = opset
+    bias = np.array([0.5, -0.25], np.float32)
+    node = net.node("Constant", **(attributes or {"value": numpy_helper.from_array(bias)}))
+    return [net.node("Conv", net.input(1, 2, 2), net.weight(2, 1, 1, 1), node)]
+
+
+@case
+def constant_ints(net):
+    shape = net.node("Constant", value_ints=[1, -1])
+    return [net.node("Reshape", net.node("Relu", net.input(2, 2, 2)), shape)]
+
+
+@case
+def dropout_and_identity(net):
+    y = net.node("Dropout", net.node("Identity", net.input(2, 2, 2)), net.constant(np.float32(0.5)))
+    return [net.node("Relu", y)]
+
+
+@case
+def two_outputs(net):
+    y = net.node("Relu", net.conv(net.input(1, 3, 3), 1, 2, 2))
+    return [y, net.node("GlobalAveragePool", y)]
+
+
+def recorded(name):
+    """A case's model, one sample of its inputs and the answers to it."""
+    net = Network(name)
+    outputs = CASES[name](net)
+    made = net.case(*outputs)
+    inputs = made.samples(1, seed=3)
+    options = onnxruntime.SessionOptions()
+    # As written: no fusion of ours is compared with one of theirs.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(made.model.SerializeToString(), options, ["CPUExecutionProvider"])
+    answers = dict(zip(outputs, session.run(outputs, inputs), strict=True))
+    return made.model, inputs, answers
+
+
+def described(tensors):
+    """With nine digits a float32 survives."""
+    return {
+        name: {"shape": list(tensor.shape), "values": [float(f"{value:.9g}") for value in tensor.ravel()]}
+        for name, tensor in tensors.items()
+    }
+
+
+def main():
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for old in FOLDER.iterdir():
+        old.unlink()
+    entries = {}
+    for name in sorted(CASES):
+        model, inputs, answers = recorded(name)
+        (FOLDER / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+        entries[name] = {"inputs": described(inputs), "outputs": described(answers)}
+    rows = [f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items()]
+    (FOLDER / "answers.json").write_text("{\n" + ",\n".join(rows) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
