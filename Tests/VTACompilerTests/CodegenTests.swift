@@ -7,33 +7,37 @@ import VTAModule
 /// Random integer layers, compiled, verified, run on the plain simulator and compared with naive loops.
 @Suite struct CodegenTests {
   struct Case: Sendable, CustomTestStringConvertible {
-    let target: String
+    let profile: HardwareProfile
     let seed: UInt64
-    var testDescription: String { "\(target) seed \(seed)" }
+    var testDescription: String { "\(profile.name) seed \(seed)" }
   }
 
-  static let cases = ["sim", "pynq", "ultra96", "zcu104"].flatMap { target in
-    (1...12).map { Case(target: target, seed: $0) }
+  static let cases = HardwareProfile.all.flatMap { profile in
+    (1...12).map { Case(profile: profile, seed: $0) }
   }
 
   @Test(arguments: cases)
   func compiledLayersEqualNaiveLoops(_ test: Case) throws {
-    let target = try #require(Target.named(test.target))
+    let target = try Target(name: "test", configuration: .default, profile: test.profile)
     var random = SeededGenerator(seed: test.seed)
     let graph = RandomGraph.make(&random)
     let module = try CodeGenerator.generate(
       graph, target: target, name: "random", producer: "test", preprocessing: nil, labels: [])
-    var machine = try TestMachine(module)
     let input = graph.values[0]
     let values = (0..<input.channels * input.height * input.width).map { _ in
       Int8.random(in: -128...127, using: &random)
     }
-    try machine.write(values, tensor: 0)
-    try machine.run()
     let expected = NaiveInteger.evaluate(graph, input: values)
-    for index in graph.values.indices.dropFirst() {
-      let found = try machine.read(tensor: index)
-      #expect(found == expected[index], "\(graph.values[index].name) of \(graph.steps.map(\.op))")
+    // Modules may interleave in any order that tokens allow.
+    for schedule in [Schedule.inOrder, .seeded(test.seed), .seeded(test.seed + 1000)] {
+      var machine = try TestMachine(module)
+      try machine.write(values, tensor: 0)
+      try machine.run(schedule)
+      for index in graph.values.indices.dropFirst() {
+        let found = try machine.read(tensor: index)
+        #expect(
+          found == expected[index], "\(graph.values[index].name) of \(graph.steps.map(\.op)), \(schedule)")
+      }
     }
   }
 
@@ -46,18 +50,6 @@ import VTAModule
         preprocessing: nil, labels: [])
     }
     #expect(try module(&first) == module(&second))
-  }
-}
-
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
-
-  mutating func next() -> UInt64 {
-    state ^= state << 13
-    state ^= state >> 7
-    state ^= state << 17
-    return state &* 0x2545_F491_4F6C_DD1D
   }
 }
 
@@ -283,7 +275,7 @@ struct TestMachine {
     }
   }
 
-  mutating func run() throws {
+  mutating func run(_ schedule: Schedule) throws {
     let set = try InstructionSet(
       configuration: module.target.configuration, revision: module.target.profile.revision)
     for program in module.programs {
@@ -308,7 +300,8 @@ struct TestMachine {
       for word in words { word.append(to: &bytes) }
       let address = try memory.allocate(byteCount: UInt64(bytes.count))
       try memory.withMutableBytes(at: address, count: bytes.count) { $0.copyBytes(from: bytes) }
-      try simulator.run(instructionAddress: address, count: words.count, memory: memory)
+      try simulator.run(
+        instructionAddress: address, count: words.count, memory: memory, schedule: schedule)
       memory.free(address)
     }
   }

@@ -40,7 +40,7 @@ def succeed(program, *arguments, limit=TIME_LIMIT):
     return finished
 
 
-def compile_digits(output, *options):
+def compile_digits(output, *options, target="sim"):
     succeed(
         "vtactl",
         "compile",
@@ -48,7 +48,7 @@ def compile_digits(output, *options):
         "-o",
         output,
         "--target",
-        "sim",
+        target,
         "--calibration",
         DIGITS / "calibration.npz",
         "--preprocess",

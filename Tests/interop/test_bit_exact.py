@@ -180,6 +180,27 @@ def test_digits(tmp_path):
     assert abs(accuracy[1] - accuracy[0]) <= 0.005
 
 
+# Named targets, and profiles that no board has.
+TARGETS = ["pynq", "ultra96", "zcu102", "zcu104", "de10nano", "chisel-2021", "ocl"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_digits_on_every_target(target, tmp_path):
+    """Each accelerator's own program passes the verifier and gives the bytes of the quantized network."""
+    file = tmp_path / "target.json"
+    file.write_text(json.dumps(CONFIGURATION | {"PROFILE": target}))
+    compile_digits(
+        tmp_path / "digits.vtab",
+        "--dump-quantized",
+        tmp_path / "quantized",
+        target=file if target in ("chisel-2021", "ocl") else target,
+    )
+    succeed("vtactl", "verify", tmp_path / "digits.vtab")
+    inputs = {"image": np.load(DIGITS / "heldout.npz")["image"][:20]}
+    outputs, device, _ = run_module(tmp_path / "digits.vtab", inputs, tmp_path)
+    assert_equal_bits(QuantizedNetwork(tmp_path / "quantized"), inputs, outputs, device)
+
+
 def test_splits_are_disjoint():
     splits = json.loads((DIGITS / "splits.json").read_text())
     heldout = np.load(DIGITS / "heldout.npz")

@@ -163,6 +163,8 @@ package enum ConfigurationError: Error, Equatable, CustomStringConvertible {
   case bufferTooDeep(memory: MemoryType, key: String, logDepth: Int, maximum: Int)
   /// A field starts beyond the last word of its format (64-bit words for instructions, 32-bit for micro-ops).
   case fieldDoesNotFit(format: String, field: String, words: Int, wordBits: Int)
+  /// Hardware of this profile cannot be built so.
+  case shape(profile: String, configuration: String, why: String)
   case notAConfiguration(String)
   case unknownProfile(String)
   case unknownTarget(target: String, version: String)
@@ -181,6 +183,8 @@ package enum ConfigurationError: Error, Equatable, CustomStringConvertible {
       "\(key) makes \(memory) 2^\(logDepth) elements deep, but sram_base addresses at most 2^\(maximum); make it smaller"
     case .fieldDoesNotFit(let format, let field, let words, let wordBits):
       "the field \(field) of \(format) does not fit into \(words) × \(wordBits) bits; make a scratchpad smaller"
+    case .shape(let profile, let configuration, let why):
+      "the profile \(profile) has no \(configuration): \(why)"
     case .notAConfiguration(let why):
       "not a VTA configuration: \(why)"
     case .unknownProfile(let name):

@@ -5,12 +5,15 @@ package struct Target: Hashable, Sendable {
   package let configuration: HardwareConfiguration
   package let profile: HardwareProfile
 
-  /// - Throws: ``ConfigurationError/fieldDoesNotFit(format:field:words:wordBits:)`` if the profile's ISA revision
-  ///   cannot encode an instruction of this configuration.
+  /// - Throws: ``ConfigurationError`` if the profile's ISA revision cannot encode an instruction of this configuration, or
+  ///   its hardware cannot have that shape.
   package init(
     name: String, configuration: HardwareConfiguration, profile: HardwareProfile
   ) throws(ConfigurationError) {
     _ = try InstructionSet(configuration: configuration, revision: profile.revision)
+    if let why = profile.refusal(of: configuration) {
+      throw .shape(profile: profile.name, configuration: configuration.name, why: why)
+    }
     self.init(name, configuration, profile)
   }
 

@@ -40,6 +40,9 @@ package struct Transfer: Hashable, Sendable {
 
   package var hasPadding: Bool { yPad0 != 0 || yPad1 != 0 || xPad0 != 0 || xPad1 != 0 }
 
+  /// Moves nothing: carries dependence flags only (section 2.7).
+  package var isNop: Bool { xSize == 0 && ySize == 0 && !hasPadding }
+
   /// Elements that a LOAD writes to the scratchpad, padding included.
   package var loadedCount: Int { (yPad0 + ySize + yPad1) * (xPad0 + xSize + xPad1) }
 }
@@ -112,6 +115,14 @@ package struct ALU: Hashable, Sendable {
     self.loops = loops
     self.reset = reset
     self.unusedImmediate = unusedImmediate
+  }
+
+  /// Contents of the immediate field, used or not.
+  package var immediateField: Int {
+    switch operand {
+    case .accumulator: unusedImmediate
+    case .immediate(let value): value
+    }
   }
 }
 

@@ -167,11 +167,7 @@ extension InstructionSet {
     case .resetReg: alu.reset ? 1 : 0
     case .aluOpcode: Int64(alu.opcode.rawValue)
     case .useImm: alu.operand == .accumulator ? 0 : 1
-    case .imm:
-      switch alu.operand {
-      case .accumulator: Int64(alu.unusedImmediate)
-      case .immediate(let value): Int64(value)
-      }
+    case .imm: Int64(alu.immediateField)
     default: fieldValue(name, of: alu.loops)
     }
   }

@@ -160,10 +160,15 @@ package struct ProgramBuilder {
 
   private mutating func resident(_ microOps: [MicroOp]) -> Int {
     let placement = kernels.place(microOps)
-    if let load = placement.load {
+    guard let load = placement.load else { return placement.begin }
+    // Longer loads lose micro-ops where they arrive in pairs: one burst each.
+    var most = Limits.transferExtentMax
+    if case .pairs(let beatsPerBurst) = target.profile.microOpLoad { most = 2 * beatsPerBurst }
+    for start in stride(from: 0, to: load.count, by: most) {
+      let count = min(most, load.count - start)
       let transfer = Transfer(
-        memory: .uop, sramBase: placement.begin, ySize: 1, xSize: load.count, xStride: load.count)
-      let offset = UInt64(load.imageIndex * Limits.microOpBytes)
+        memory: .uop, sramBase: placement.begin + start, ySize: 1, xSize: count, xStride: count)
+      let offset = UInt64((load.imageIndex + start) * Limits.microOpBytes)
       _ = emit(.load(transfer), Location(region: microOpRegion, byteOffset: offset), [])
     }
     return placement.begin

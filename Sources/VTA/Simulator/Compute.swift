@@ -4,7 +4,7 @@ extension FunctionalSimulator {
     let l = g.loops
     let keepsOut = target.profile.hasSeparateOutBuffer
     let writesOut = keepsOut && !(g.reset && target.profile.resetOutput == .unchanged)
-    try checkMicroOps(l)
+    try checkLoops(l)
     for out in 0..<l.iterOut {
       for `in` in 0..<l.iterIn {
         for u in l.uopBegin..<max(l.uopBegin, l.uopEnd) {
@@ -48,27 +48,30 @@ extension FunctionalSimulator {
   mutating func alu(_ a: ALU) throws(ExecutionFault) {
     let l = a.loops
     let bits = target.configuration.outBits
-    // HLS has no multiplier: ACC is unchanged and OUT undefined (section 3.5).
     if a.opcode == .mul && !target.profile.hasMultiply {
+      // HLS goes on, with OUT undefined (section 3.5): nothing that a simulator could reproduce.
       throw .unsupported("MUL does not exist under the profile \(target.profile.name)")
     }
-    try checkMicroOps(l)
+    try checkLoops(l)
     for out in 0..<l.iterOut {
       for `in` in 0..<l.iterIn {
         for u in l.uopBegin..<max(l.uopBegin, l.uopEnd) {
           let uop = pads.uop[u]
           let d = uop.dst + out * l.dstFactorOut + `in` * l.dstFactorIn
           let s = uop.src + out * l.srcFactorOut + `in` * l.srcFactorIn
+          let left = a.operand == .accumulator || target.profile.immediateOperand == .dst ? d : s
           try check(.acc, d)
-          if a.operand == .accumulator { try check(.acc, s) }
+          if a.operand == .accumulator || left == s { try check(.acc, s) }
+          if target.profile.joinsALUSourceFields && uop.wgt != 0 {
+            throw .unsupported("an ALU micro-op with a wgt index has no meaning on Chisel hardware")
+          }
           for lane in 0..<pads.accLanes {
-            let left = pads.acc[d * pads.accLanes + lane]
             let right: Int32 =
               switch a.operand {
               case .accumulator: pads.acc[s * pads.accLanes + lane]
               case .immediate(let value): Int32(value)
               }
-            let result = apply(a.opcode, left, right)
+            let result = apply(a, pads.acc[left * pads.accLanes + lane], right)
             pads.acc[d * pads.accLanes + lane] = result
             if target.profile.hasSeparateOutBuffer {
               pads.out[d * pads.accLanes + lane] = Scratchpads.truncate(result, bits: bits)
@@ -79,23 +82,28 @@ extension FunctionalSimulator {
     }
   }
 
-  private func apply(_ opcode: ALUOpcode, _ left: Int32, _ right: Int32) -> Int32 {
-    switch opcode {
+  private func apply(_ a: ALU, _ left: Int32, _ right: Int32) -> Int32 {
+    switch a.opcode {
     case .min: return min(left, right)
     case .max: return max(left, right)
     case .add: return left &+ right
     case .mul: return left &* right
     case .shr:
-      let amount: Int32 =
-        switch target.profile.shiftRule {
-        case .signOfAmount, .immediateBit15: right
-        case .signedFiveBits: ((right &+ 16) & 31) - 16
-        }
-      return amount >= 0 ? left &>> amount : left &<< (0 &- amount)
+      // Masking shifts take the amount modulo 32.
+      switch target.profile.shiftRule {
+      case .signOfAmount: return right >= 0 ? left &>> right : left &<< (0 &- right)
+      case .signedFiveBits:
+        let amount = ((right &+ 16) & 31) - 16
+        return amount >= 0 ? left &>> amount : left &<< -amount
+      case .immediateBit15: return a.immediateField >= 0 ? left &>> right : left &<< (0 &- right)
+      }
     }
   }
 
-  private func checkMicroOps(_ loops: LoopNest) throws(ExecutionFault) {
-    if loops.uopEnd > loops.uopBegin { try check(.uop, loops.uopEnd - 1) }
+  private func checkLoops(_ l: LoopNest) throws(ExecutionFault) {
+    if l.stepCount == 0 && target.profile.zeroExtent == .runsAway {
+      throw .unsupported("a loop of extent 0 never ends under the profile \(target.profile.name)")
+    }
+    if l.uopEnd > l.uopBegin { try check(.uop, l.uopEnd - 1) }
   }
 }

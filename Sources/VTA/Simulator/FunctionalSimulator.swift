@@ -6,12 +6,11 @@ package struct FunctionalSimulator {
   package let target: Target
   let instructionSet: InstructionSet
   var pads: Scratchpads
+  /// What the last run did on which implementations differ; `nil`: nobody asked.
+  private var monitor: PortabilityMonitor?
 
-  /// - Throws: ``SimulationError/unsupportedProfile(_:)`` for semantics that no recording confirms yet.
-  package init(target: Target) throws(SimulationError) {
-    guard target.profile.isConfirmedByRecordings else {
-      throw .unsupportedProfile(target.profile.name)
-    }
+  /// - Parameter isStrict: collect ``observations``.
+  package init(target: Target, isStrict: Bool = false) throws(SimulationError) {
     do {
       instructionSet = try InstructionSet(
         configuration: target.configuration, revision: target.profile.revision)
@@ -20,36 +19,37 @@ package struct FunctionalSimulator {
     }
     self.target = target
     pads = Scratchpads(target)
+    monitor = isStrict ? PortabilityMonitor(target.configuration) : nil
   }
+
+  /// Uses of anything on which implementations differ, in the last run of a strict simulator.
+  package var observations: [PortabilityMonitor.Observation] { monitor?.observations ?? [] }
 
   /// Runs a program to its end.
   ///
   /// - Parameters:
   ///   - instructionAddress: byte address of the first instruction.
   ///   - count: instructions in the stream; the last must be FINISH.
+  ///   - schedule: order of the modules where tokens leave a choice.
   ///   - shouldContinue: asked between instructions; `false` stops the run with ``SimulationError/stopped(at:)``.
   package mutating func run(
-    instructionAddress: UInt64, count: Int, memory: SimulatedMemory,
+    instructionAddress: UInt64, count: Int, memory: SimulatedMemory, schedule: Schedule = .inOrder,
     shouldContinue: () -> Bool = { true }
   ) throws(SimulationError) {
     pads = Scratchpads(target)
+    if monitor != nil { monitor = PortabilityMonitor(target.configuration) }
     var dispatch = try fetch(instructionAddress, count, memory)
-    while true {
-      var moved = false
-      for module in ExecutionModule.allCases {
-        while let index = dispatch.takeReady(module) {
-          guard shouldContinue() else { throw .stopped(at: index) }
-          let instruction = dispatch.instructions[index]
-          try execute(instruction, at: index, memory)
-          dispatch.complete(index)
-          moved = true
-        }
-      }
-      if !moved { break }
+    var picker = ModulePicker(schedule)
+    while let module = picker.next(dispatch), let index = dispatch.takeReady(module) {
+      guard shouldContinue() else { throw .stopped(at: index) }
+      let instruction = dispatch.instructions[index]
+      monitor?.note(instruction, at: index, pads)
+      try execute(instruction, at: index, memory)
+      dispatch.complete(index)
     }
     let waiting = dispatch.waiting
     if !waiting.isEmpty {
-      throw .deadlock(waiting.map { (index: $0, text: text(dispatch.instructions[$0])) })
+      throw .deadlock(waiting.map { (waiting: $0, text: text(dispatch.instructions[$0.index])) })
     }
   }
 
@@ -74,7 +74,7 @@ package struct FunctionalSimulator {
       }
     }
     guard instructions.last?.opcode == .finish else { throw .noFinish }
-    return TokenDispatch(instructions)
+    return TokenDispatch(instructions, profile: target.profile)
   }
 
   private mutating func execute(
@@ -116,21 +116,17 @@ package enum ExecutionFault: Error, Equatable, CustomStringConvertible {
 
 /// Why a run did not end with FINISH.
 package enum SimulationError: Error, CustomStringConvertible {
-  case unsupportedProfile(String)
   case configuration(ConfigurationError)
   case fetch(MemoryFault)
   case undecodable(index: Int, CodingError)
   case noFinish
   case fault(index: Int, text: String, ExecutionFault)
-  /// The instruction at the head of each blocked queue waits for a token that never comes.
-  case deadlock([(index: Int, text: String)])
+  /// What each unfinished module stands at.
+  case deadlock([(waiting: TokenDispatch.Waiting, text: String)])
   case stopped(at: Int)
 
   package var description: String {
     switch self {
-    case .unsupportedProfile(let name):
-      "the simulator does not implement the profile \(name) yet; it has "
-        + HardwareProfile.all.filter(\.isConfirmedByRecordings).map(\.name).joined(separator: ", ")
     case .configuration(let error): error.description
     case .fetch(let fault): "instructions can't be fetched: \(fault)"
     case .undecodable(let index, let error): "instruction \(index): \(error)"
@@ -138,8 +134,8 @@ package enum SimulationError: Error, CustomStringConvertible {
     case .fault(let index, let text, let fault): "instruction \(index) (\(text)): \(fault)"
     case .deadlock(let waiting):
       "deadlock: "
-        + waiting.map { "instruction \($0.index) (\($0.text))" }.joined(separator: ", ")
-        + " wait\(waiting.count == 1 ? "s" : "") for a token that never comes"
+        + waiting.map { "instruction \($0.waiting.index) (\($0.text)) \($0.waiting.reason)" }
+        .joined(separator: "; ")
     case .stopped(let index): "stopped at instruction \(index), past the deadline"
     }
   }

@@ -2,41 +2,75 @@
 extension FunctionalSimulator {
   mutating func load(_ t: Transfer, _ memory: SimulatedMemory) throws(ExecutionFault) {
     let profile = target.profile
-    switch t.memory {
-    case .out: throw .unsupported("LOAD of OUT does not exist")
-    case .acc8bit where !profile.hasAcc8BitLoad: return  // HLS: silently nothing
-    default: break
+    if t.memory == .out || (t.memory == .acc8bit && !profile.hasAcc8BitLoad) {
+      return try missing("LOAD of \(t.memory)")
     }
-    if t.xSize == 0 { return }
-    let isOneRow = t.memory == .uop && profile.loadsMicroOpsInOneRow
+    if t.memory == .uop, profile.microOpLoad != .rows { return try loadMicroOpRow(t, memory) }
+    if t.xSize == 0 && profile.zeroExtent != .padding { return }
+    if t.ySize == 0 && profile.zeroExtent == .runsAway {
+      throw .unsupported("LOAD with y_size 0 never ends under the profile \(profile.name)")
+    }
     let honoursPadding = profile.paddedLoads.contains(t.memory)
-    let rows = isOneRow ? 1 : t.ySize
     let (top, bottom) = honoursPadding ? (t.yPad0, t.yPad1) : (0, 0)
     let (left, right) = honoursPadding ? (t.xPad0, t.xPad1) : (0, 0)
     let pitch = left + t.xSize + right
-    let count = (top + rows + bottom) * pitch
+    let count = (top + t.ySize + bottom) * pitch
+    if count == 0 { return }
     try check(t.memory, t.sramBase + count - 1)
-    if count > rows * t.xSize {
+    if count > t.ySize * t.xSize {
       for index in t.sramBase..<t.sramBase + count { clear(t.memory, index) }
     }
+    if t.xSize == 0 { return }
     let elementBytes = target.configuration.elementBytes(t.memory)
-    for row in 0..<rows {
+    for row in 0..<t.ySize {
       let first = t.dramBase &+ UInt32(truncatingIfNeeded: row * t.xStride)
       let bytes = try dram(memory, first, elementBytes, count: t.xSize)
       fill(t.memory, at: t.sramBase + (top + row) * pitch + left, from: UnsafeRawBufferPointer(bytes))
     }
   }
 
+  /// Micro-ops where the hardware looks at `x_size` alone.
+  private mutating func loadMicroOpRow(
+    _ t: Transfer, _ memory: SimulatedMemory
+  ) throws(ExecutionFault) {
+    if t.xSize == 0 { return }
+    guard case .pairs(let beatsPerBurst) = target.profile.microOpLoad else {
+      try check(.uop, t.sramBase + t.xSize - 1)
+      let bytes = try dram(memory, t.dramBase, Limits.microOpBytes, count: t.xSize)
+      return fill(.uop, at: t.sramBase, from: UnsafeRawBufferPointer(bytes))
+    }
+    let moves = PairedMicroOpLoad.moves(
+      sramBase: t.sramBase, dramBase: Int(t.dramBase), count: t.xSize, beatsPerBurst: beatsPerBurst)
+    for move in moves {
+      try check(.uop, move.to)
+      let from = UInt32(truncatingIfNeeded: move.from)
+      let bytes = try dram(memory, from, Limits.microOpBytes, count: 1)
+      fill(.uop, at: move.to, from: UnsafeRawBufferPointer(bytes))
+    }
+  }
+
+  /// An operation that the profile's hardware lacks.
+  func missing(_ what: String) throws(ExecutionFault) {
+    switch target.profile.missingOperation {
+    case .ignored: return
+    case .stops: throw .unsupported("\(what) does not exist")
+    case .hangs: throw .unsupported("\(what) hangs under the profile \(target.profile.name)")
+    }
+  }
+
   mutating func store(_ t: Transfer, _ memory: SimulatedMemory) throws(ExecutionFault) {
     let c = target.configuration
+    if t.xSize == 0 { return }
+    if t.ySize == 0 && target.profile.zeroExtent == .runsAway {
+      throw .unsupported("STORE with y_size 0 writes 65536 rows under the profile \(target.profile.name)")
+    }
     // Only the simulator of TVM looks at the type and refuses padding; hardware ignores both.
     if !target.profile.hasSeparateOutBuffer {
-      if t.xSize == 0 { return }
       guard t.memory == .out else { throw .unsupported("STORE of \(t.memory); only OUT can be stored") }
       guard !t.hasPadding else { throw .unsupported("STORE with padding; it has none") }
     }
     let lanesPerByte = 8 / c.outBits
-    for row in 0..<t.ySize where t.xSize > 0 {
+    for row in 0..<t.ySize {
       let start = t.sramBase + row * t.xSize
       try check(.out, start + t.xSize - 1)
       let first = t.dramBase &+ UInt32(truncatingIfNeeded: row * t.xStride)
@@ -59,7 +93,7 @@ extension FunctionalSimulator {
 
   /// Throws unless `index` is an element of the scratchpad.
   func check(_ memory: MemoryType, _ index: Int) throws(ExecutionFault) {
-    let depth = target.configuration.depth(memory)
+    let depth = target.profile.depth(memory, target.configuration)
     guard index < depth else { throw .scratchpad(memory, index: index, depth: depth) }
   }
 

@@ -21,7 +21,7 @@ struct Scratchpads {
     wgt = Array(repeating: 0, count: c.depth(.wgt) * wgtLanes)
     acc = Array(repeating: 0, count: c.depth(.acc) * accLanes)
     out = target.profile.hasSeparateOutBuffer ? Array(repeating: 0, count: c.depth(.acc) * accLanes) : []
-    uop = Array(repeating: MicroOp(dst: 0, src: 0), count: c.depth(.uop))
+    uop = Array(repeating: MicroOp(dst: 0, src: 0), count: target.profile.microOpDepth(c))
   }
 
   /// Sign-extends little-endian lanes of `bits` (1…8) bits, lane 0 in the low bits.

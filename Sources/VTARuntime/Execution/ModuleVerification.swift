@@ -1,13 +1,11 @@
-internal import VTA
+package import VTA
 package import VTAModule
 
 /// All programs of a module checked as a load would check them, without a device.
 package enum ModuleVerification {
   package struct Finding: Hashable, Sendable {
     package let program: Int
-    /// `nil`: about the program as a whole.
-    package let instruction: Int?
-    package let message: String
+    package let finding: ProgramVerifier.Finding
   }
 
   /// - Returns: everything that a load would refuse; empty if the module may run.
@@ -18,10 +16,10 @@ package enum ModuleVerification {
         let words = try ProgramPatch.words(
           of: module.programs[index], target: module.target, regions: regions)
         return try ProgramCheck(module: module, regions: regions).findings(words).map {
-          Finding(program: index, instruction: $0.instruction, message: $0.description)
+          Finding(program: index, finding: $0)
         }
       } catch {
-        return [Finding(program: index, instruction: nil, message: "\(error)")]
+        return [Finding(program: index, finding: .init(ofProgram: "\(error)"))]
       }
     }
   }

@@ -5,7 +5,7 @@ private import VTA
 struct TraceCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "trace", abstract: "Works with recorded runs (.vtatrace).",
-    subcommands: [Check.self])
+    subcommands: [Check.self, Verify.self])
 
   /// Prints `FILE: ok` or `FILE: differs at 0xADDRESS` per file.
   struct Check: ParsableCommand {
@@ -18,6 +18,9 @@ struct TraceCommand: ParsableCommand {
 
     @Option(help: "Which simulator replays.")
     var simulator = Simulator.plain
+
+    @Flag(help: "Also list what each run does on which implementations differ.")
+    var strict = false
 
     @Argument(help: "Recorded runs.")
     var files: [String]
@@ -39,10 +42,40 @@ struct TraceCommand: ParsableCommand {
       do {
         let run = try RecordedRun(try FileInput.read(file))
         let memory = try run.memoryBefore()
-        var simulator = try FunctionalSimulator(target: run.target)
+        var simulator = try FunctionalSimulator(target: run.target, isStrict: strict)
         try simulator.run(
           instructionAddress: run.instructionAddress, count: run.instructionCount, memory: memory)
+        for observation in simulator.observations { print("\(file): \(observation)") }
         return try run.firstDifference(memory)
+      } catch let failure as Failure {
+        throw failure
+      } catch {
+        throw Failure(file, error)
+      }
+    }
+  }
+  /// Prints `FILE: ok` or the findings of each file.
+  struct Verify: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "Checks recorded programs as loading a module would, against the memory recorded with them.",
+      discussion: "Exits with 1 if there are findings.")
+
+    @Flag(help: "Print the result as JSON.")
+    var json = false
+
+    @Argument(help: "Recorded runs.")
+    var files: [String]
+
+    func run() throws {
+      let reports = try files.map { file in
+        VerificationReport(file: file, findings: try findings(file).map { .init(program: nil, $0) })
+      }
+      try VerificationReport.print(reports, json: json ? reports : nil)
+    }
+
+    private func findings(_ file: String) throws -> [ProgramVerifier.Finding] {
+      do {
+        return try RecordedRun(try FileInput.read(file)).findings()
       } catch let failure as Failure {
         throw failure
       } catch {

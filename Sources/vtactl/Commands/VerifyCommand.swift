@@ -8,16 +8,6 @@ struct VerifyCommand: ParsableCommand {
     abstract: "Checks a module as loading it would, and lists everything that is wrong with its programs.",
     discussion: "Exits with 1 if there are findings.")
 
-  private struct Report: Encodable {
-    struct Finding: Encodable {
-      let program: Int
-      let instruction: Int?
-      let message: String
-    }
-    let file: String
-    let findings: [Finding]
-  }
-
   @Argument(help: "The compiled model, a .vtab file.")
   var module: String
 
@@ -26,16 +16,9 @@ struct VerifyCommand: ParsableCommand {
 
   func run() throws {
     let file = try ModuleInput.read(module).file
-    let findings = ModuleVerification.findings(in: file.module).map {
-      Report.Finding(program: $0.program, instruction: $0.instruction, message: $0.message)
-    }
-    if json {
-      try JSONOutput.print(Report(file: module, findings: findings))
-    } else if findings.isEmpty {
-      print("\(module): ok")
-    } else {
-      for finding in findings { print("\(module): program \(finding.program): \(finding.message)") }
-    }
-    if !findings.isEmpty { throw ExitCode.failure }
+    let report = VerificationReport(
+      file: module,
+      findings: ModuleVerification.findings(in: file.module).map { .init(program: $0.program, $0.finding) })
+    try VerificationReport.print([report], json: json ? report : nil)
   }
 }
