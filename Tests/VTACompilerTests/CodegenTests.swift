@@ -120,7 +120,7 @@ enum RandomGraph {
         name: "pool", op: "MaxPool", why: "", operation: .maxPool(pool, output: graph.values.count - 1)))
   }
 
-  /// Weights that differ at random lines: more than an average can have.
+  /// Weights that differ at random lines and at one position, which those of an average never do.
   private static func addAverage(_ graph: inout QuantizedGraph, _ random: inout SeededGenerator) {
     let input = graph.values.count - 1
     let source = graph.values[input]
@@ -128,8 +128,10 @@ enum RandomGraph {
     let x = window(source.width, &random)
     let rows = (0..<y.output).map { _ in Int.random(in: 0..<4, using: &random) == 0 ? 7 : 2 }
     let columns = (0..<x.output).map { _ in Int.random(in: 0..<6, using: &random) == 0 ? -9 : 3 }
+    var weights = rows.flatMap { row in columns.map { Int8(row * $0) } }
+    weights[weights.indices.randomElement(using: &random) ?? 0] = 100
     let term = AccumulateTerm(
-      input: input, weights: .positional(rows.flatMap { row in columns.map { Int8(row * $0) } }),
+      input: input, weights: .positional(weights),
       kernel: (y.kernel, x.kernel), stride: (y.stride, x.stride),
       padding: Padding(top: y.before, left: x.before, bottom: y.after, right: x.after))
     let layer = Accumulate(terms: [term], outputs: source.channels, &random)

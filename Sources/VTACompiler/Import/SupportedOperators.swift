@@ -40,8 +40,16 @@ enum SupportedOperators {
       text += "- Attributes: \(names.joined(separator: ", ")).\n"
     }
     for constraint in row.constraints {
-      text += "- \(constraint.sentence.prefix(1).uppercased())\(constraint.sentence.dropFirst()).\n"
+      text += "- \(capitalized(constraint.sentence, row)).\n"
     }
     return text
+  }
+
+  /// The sentence as it begins a line; a name of the operator's stays as it is.
+  private static func capitalized(_ sentence: String, _ row: OperatorRow) -> String {
+    let first = String(sentence.prefix { $0 != " " })
+    let isName = row.attributes[first] != nil || row.inputs.contains { $0.name == first }
+    let start = isName ? "`\(first)`" : first.prefix(1).uppercased() + first.dropFirst()
+    return start + sentence.dropFirst(first.count)
   }
 }
