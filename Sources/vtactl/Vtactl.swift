@@ -11,6 +11,7 @@ struct Vtactl: AsyncParsableCommand {
       CompileCommand.self,
       RunCommand.self,
       InspectCommand.self,
+      AssembleCommand.self,
       DisassembleCommand.self,
       VerifyCommand.self,
       StatusCommand.self,

@@ -125,7 +125,8 @@ extension InstructionSet {
     Self.headerFlags.reduce(into: []) { if values[$1.0] != 0 { $0.insert($1.1) } }
   }
 
-  private func fieldValue(_ name: FieldName, of instruction: Instruction) -> Int64 {
+  /// What the encoder writes into a field, whether it fits or not.
+  func fieldValue(_ name: FieldName, of instruction: Instruction) -> Int64 {
     if name == .opcode { return Int64(instruction.opcode.rawValue) }
     if let flag = Self.headerFlags.first(where: { $0.0 == name })?.1 {
       return instruction.flags.contains(flag) ? 1 : 0

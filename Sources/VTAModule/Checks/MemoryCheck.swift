@@ -88,11 +88,15 @@ struct MemoryCheck {
       else {
         throw ModuleError(place, "byte \(relocation.byteOffset) of region \(relocation.region) doesn't exist")
       }
-      guard let memory = program.memory(of: relocation.instruction, set) else {
+      guard let transfer = program.transfer(relocation.instruction, set) else {
         throw ModuleError(place, "instruction \(relocation.instruction) is neither LOAD nor STORE")
       }
+      let memory = transfer.memory
       guard relocation.byteOffset % UInt64(configuration.elementBytes(memory)) == 0 else {
         throw ModuleError(place, "byte \(relocation.byteOffset) is not the start of an element of \(memory)")
+      }
+      guard transfer.dramBase == 0 else {
+        throw ModuleError(place, "instruction \(relocation.instruction) has an address of its own")
       }
     }
   }
@@ -101,14 +105,20 @@ struct MemoryCheck {
 extension DeviceProgram {
   package var instructionCount: Int { instructions.count / Limits.instructionBytes }
 
-  /// Memory type of a LOAD or STORE, `nil` for anything else.
-  fileprivate func memory(of index: Int, _ set: InstructionSet) -> MemoryType? {
+  func words(_ index: Int) -> InstructionWords {
     let start = index * Limits.instructionBytes
-    let words = InstructionWords(
+    return InstructionWords(
       instructions.littleEndian(at: start, as: UInt64.self),
       instructions.littleEndian(at: start + 8, as: UInt64.self))
-    switch try? set.decode(words).operation {
-    case .load(let transfer), .store(let transfer): return transfer.memory
+  }
+
+  /// Memory type of a LOAD or STORE, `nil` for anything else.
+  func memory(of index: Int, _ set: InstructionSet) -> MemoryType? { transfer(index, set)?.memory }
+
+  /// What a LOAD or STORE moves, `nil` for anything else.
+  func transfer(_ index: Int, _ set: InstructionSet) -> Transfer? {
+    switch try? set.decode(words(index)).operation {
+    case .load(let transfer), .store(let transfer): return transfer
     case .gemm, .alu, .finish, nil: return nil
     }
   }

@@ -4,18 +4,28 @@ private import VTAModule
 struct DisassembleCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "disassemble",
-    abstract: "Prints the instructions of a module, layer by layer, with the micro-ops that they load.")
+    abstract: "Prints a module as assembly text.",
+    discussion: """
+      vtactl assemble makes the same module of the text. The syntax is described in Documentation/Assembly.md.
+      """)
 
   @Argument(help: "The compiled model, a .vtab file.")
   var module: String
 
-  @Flag(help: "Print the result as JSON.")
+  @Flag(help: "Leave out what constant regions hold; assemble then needs --constants-from.")
+  var omitConstants = false
+
+  @Flag(help: "Print the instructions as JSON instead.")
   var json = false
 
   func run() throws {
     let file = try ModuleInput.read(module).file
-    let listing: ModuleListing
-    do { listing = try ModuleListing(file.module) } catch { throw Failure(module, error) }
-    if json { try JSONOutput.print(listing) } else { listing.printText() }
+    do {
+      if json {
+        try JSONOutput.print(try ModuleListing(file.module))
+      } else {
+        try AssemblyWriter.write(file.module, omitsConstants: omitConstants) { print($0) }
+      }
+    } catch { throw Failure(module, error) }
   }
 }

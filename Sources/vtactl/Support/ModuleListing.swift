@@ -1,7 +1,7 @@
 internal import VTA
 internal import VTAModule
 
-/// The programs of a module as text, with what belongs to each instruction.
+/// The programs of a module with what belongs to each instruction, for `vtactl disassemble --json`.
 struct ModuleListing: Encodable {
   struct Line: Encodable {
     let instruction: Int
@@ -10,7 +10,7 @@ struct ModuleListing: Encodable {
     let layer: String?
     /// `REGION+BYTES` that the loader puts into dram_base.
     let address: String?
-    /// Of a LOAD of micro-ops: `index: dst= src= wgt=`, where they go.
+    /// Of a LOAD of micro-ops: `index: dst src wgt`, where they go.
     let microOps: [String]
   }
 
@@ -52,22 +52,7 @@ struct ModuleListing: Encodable {
       let bits = (0..<Limits.microOpBytes).reduce(UInt32(0)) {
         $0 | UInt32(bytes[offset + $1]) << UInt32(8 * $1)
       }
-      return "\(transfer.sramBase + index): \(disassembler.text(set.decode(microOp: bits)))"
-    }
-  }
-
-  func printText() {
-    for (index, lines) in programs.enumerated() {
-      print("program \(index): \(lines.count) instructions")
-      var layer: String?
-      for line in lines {
-        if line.layer != layer, let name = line.layer { print("\(name):") }
-        layer = line.layer
-        let number = String(line.instruction)
-        let padding = String(repeating: " ", count: max(0, 7 - number.count))
-        print("\(padding)\(number)  \(line.text)\(line.address.map { "  ; at \($0)" } ?? "")")
-        for microOp in line.microOps { print("           uop \(microOp)") }
-      }
+      return "\(transfer.sramBase + index): \(disassembler.text(microOp: bits))"
     }
   }
 }
