@@ -194,7 +194,10 @@ import VTA
       ".tensor t x+1 3x2x2 scale=1",
       "5:1: device tensor 2 (t): its 64 bytes at 16 are not aligned or lie outside"
     ),
-    (".program\nfinish\n.label a\n.label b\n.label c", "9:1: labels: there are 3, but no single output with as many values"),
+    (
+      ".program\nfinish\n.label a\n.label b\n.label c",
+      "9:1: labels: there are 3, but no single output with as many values"
+    ),
     ("\t.label \u{1}", "5:9: a control character; remove it"),
   ])
   func mistakesAreNamedWithTheirPlace(_ text: String, _ start: String) {
