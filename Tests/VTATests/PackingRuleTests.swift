@@ -101,9 +101,9 @@ import Testing
   @Test func aTargetIsRefusedIfItsRevisionCannotEncode() throws {
     let configuration = try HardwareConfiguration(batch: 0, block: 4, buffers: (15, 14, 16, 18))
     #expect((configuration.logInpDepth, configuration.logAccDepth) == (10, 12))
-    _ = try Target(name: "board", configuration: configuration, profile: .hls001)
-    #expect(throws: ConfigurationError.self) {
-      try Target(name: "board", configuration: configuration, profile: .hls002)
+    _ = try InstructionSet(configuration: configuration, revision: .a)
+    #expect(throws: ConfigurationError.fieldDoesNotFit(format: "ALU", field: "imm", words: 2, wordBits: 64)) {
+      try Target(name: "board", configuration: configuration, profile: .fsim)
     }
   }
 
