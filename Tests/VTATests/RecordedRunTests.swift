@@ -16,6 +16,61 @@ import Testing
     #expect(difference == nil, "differs at 0x\(String(difference ?? 0, radix: 16))")
   }
 
+  /// Recorded programs verify clean, apart from findings that are true: random HLS programs pad loads whose padding that
+  /// hardware ignores, and use accumulators sooner than its pipeline allows (the recordings ran the HLS source as
+  /// sequential C++).
+  @Test(arguments: Vectors.files)
+  func recordedProgramsVerifyClean(_ file: String) throws {
+    let run = try RecordedRun(Vectors.bytes(file))
+    let findings = try run.findings()
+    let padding = findings.filter { $0.message.contains("ignores the padding") }
+    let hazards = findings.filter { $0.message.contains("too soon") }
+    #expect(findings.count == padding.count + hazards.count, "\(findings.prefix(3).map(\.description))")
+    #expect(findings.isEmpty || run.target.profile.name.hasPrefix("hls"))
+
+    // True: without the padding, memory after the run is the same.
+    let memory = try run.memoryBefore()
+    let set = try InstructionSet(
+      configuration: run.target.configuration, revision: run.target.profile.revision)
+    for index in padding.compactMap(\.instruction) {
+      let address = run.instructionAddress + UInt64(index * Limits.instructionBytes)
+      try memory.withMutableBytes(at: address, count: Limits.instructionBytes) { bytes in
+        var instruction = try set.decode(InstructionWords.stream(UnsafeRawBufferPointer(bytes))[0])
+        guard case .load(var transfer) = instruction.operation else { return }
+        #expect(transfer.hasPadding)
+        (transfer.yPad0, transfer.yPad1, transfer.xPad0, transfer.xPad1) = (0, 0, 0, 0)
+        instruction.operation = .load(transfer)
+        var encoded: [UInt8] = []
+        try set.encode(instruction).append(to: &encoded)
+        bytes.copyBytes(from: encoded)
+      }
+    }
+    var simulator = try FunctionalSimulator(target: run.target, isStrict: true)
+    try simulator.run(
+      instructionAddress: run.instructionAddress, count: run.instructionCount, memory: memory)
+    let stream = run.instructionAddress..<run.instructionAddress + UInt64(run.instructionCount * 16)
+    let difference = try run.firstDifference(memory, ignoring: stream)
+    #expect(difference == nil)
+
+    // True: the strict simulator, which walks every step, sees the same instructions.
+    let stale = simulator.observations.filter { $0.message.contains("HLS hardware reads a stale value") }
+    #expect(Set(hazards.compactMap(\.instruction)).isSubset(of: Set(stale.map(\.instruction))))
+  }
+
+  /// Recorded schedules overlap modules; every legal order gives what was recorded.
+  @Test(arguments: Vectors.files.filter { $0.contains("random") || $0.contains("hls") })
+  func everyScheduleReproducesTheRecording(_ file: String) throws {
+    let run = try RecordedRun(Vectors.bytes(file))
+    for seed in 0..<5 as Range<UInt64> {
+      let memory = try run.memoryBefore()
+      var simulator = try FunctionalSimulator(target: run.target)
+      try simulator.run(
+        instructionAddress: run.instructionAddress, count: run.instructionCount, memory: memory,
+        schedule: .seeded(seed))
+      #expect(try run.firstDifference(memory) == nil)
+    }
+  }
+
   @Test func aTruncatedRecordingIsAnErrorWhereverItEnds() throws {
     let bytes = try Vectors.bytes(try #require(Vectors.files.first))
     for count in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 400)) {

@@ -123,6 +123,7 @@ package struct PortabilityMonitor {
       messages.add(.shift, "SHR by \(value): implementations agree on -16…15 only")
     }
     var recent = RecentSteps()
+    var kernel = RecentSteps()
     forEachStep(alu.loops, pads) { step in
       if step.wgt != 0 {
         messages.add(.wgtIndex, "an ALU micro-op with a wgt index, which Chisel adds to the source")
@@ -139,11 +140,14 @@ package struct PortabilityMonitor {
         messages.add(
           .chiselHazard,
           "accumulator \(read) is read right after it was written: Chisel-2021 reads a stale value")
-      } else if !step.isFirstOfKernel, recent.writes(read, within: 2) || recent.writes(step.dst, within: 2) {
+      }
+      if step.isFirstOfKernel { kernel = RecentSteps() }
+      if kernel.writes(read, within: 2) || kernel.writes(step.dst, within: 2) {
         messages.add(
           .hlsHazard,
           "accumulator \(read) is used again within two micro-ops: HLS hardware reads a stale value")
       }
+      kernel.append(step.dst)
       recent.append(step.dst)
       mark(step.dst..<step.dst + 1, .result)
     }

@@ -66,12 +66,16 @@ package struct RecordedRun: Sendable {
   }
 
   /// The first address at which memory after a run differs from the recording; `nil` if none does.
-  package func firstDifference(_ memory: SimulatedMemory) throws(MemoryFault) -> UInt64? {
+  package func firstDifference(
+    _ memory: SimulatedMemory, ignoring ignored: Range<UInt64> = 0..<0
+  ) throws(MemoryFault) -> UInt64? {
     for segment in segments {
       let expected = segment.after ?? segment.before
       let found = try memory.bytes(at: segment.address, count: Int(segment.byteCount))
       for index in 0..<found.count
-      where found[index] != (index < expected.count ? expected[index] : 0) {
+      where found[index] != (index < expected.count ? expected[index] : 0)
+        && !ignored.contains(segment.address + UInt64(index))
+      {
         return segment.address + UInt64(index)
       }
     }
