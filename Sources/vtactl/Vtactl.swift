@@ -18,6 +18,7 @@ struct Vtactl: AsyncParsableCommand {
       DevicesCommand.self,
       ModelsCommand.self,
       TraceCommand.self,
+      ReferenceCommand.self,
     ])
 }
 
