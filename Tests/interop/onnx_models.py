@@ -5,26 +5,9 @@ import dataclasses
 import numpy as np
 from onnx import numpy_helper
 
-from onnx_network import IR_VERSION, SEVERAL_LAYERS, Network
+from onnx_network import IR_VERSION, SEVERAL_LAYERS, Network, table_of_cases
 
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
-
-
-def family(prefix, varieties):
-    """Registers `function(name, *arguments)` once per row of `varieties`: {suffix: arguments}."""
-
-    def register(function):
-        for suffix, arguments in varieties.items():
-            name = f"{prefix}_{suffix}"
-            CASES[name] = lambda name=name, arguments=arguments: function(name, *arguments)
-        return function
-
-    return register
+CASES, case, family = table_of_cases()
 
 
 # Convolution: (channels in, channels out, height, width, kernel, other attributes).

@@ -35,6 +35,28 @@ class Case:
         }
 
 
+def table_of_cases():
+    """A dictionary of functions without arguments, and two decorators that fill it."""
+    cases = {}
+
+    def case(function):
+        cases[function.__name__] = function
+        return function
+
+    def family(prefix, varieties):
+        """Registers `function(name, *arguments)` once per row of `varieties`: {suffix: arguments}."""
+
+        def register(function):
+            for suffix, arguments in varieties.items():
+                name = f"{prefix}_{suffix}"
+                cases[name] = lambda name=name, arguments=arguments: function(name, *arguments)
+            return function
+
+        return register
+
+    return cases, case, family
+
+
 class Network:
     """Collects nodes; values are their names."""
 

@@ -9,38 +9,18 @@ import pathlib
 
 import numpy as np
 import onnxruntime
-
 from onnx import numpy_helper
 
-from onnx_network import IR_VERSION, Network
+from onnx_network import Network, table_of_cases
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "Fixtures/onnx"
-CASES = {}
-
-
-def case(function):
-    CASES[function.__name__] = function
-    return function
-
-
-def family(prefix, varieties):
-    """Registers `function(net, *arguments)` once per row of `varieties`: {suffix: arguments}."""
-
-    def register(function):
-        for suffix, arguments in varieties.items():
-            CASES[f"{prefix}_{suffix}"] = lambda net, arguments=arguments: function(net, *arguments)
-        return function
-
-    return register
-
-
-# Cases get a network of opset 17; those that start with an opset replace it.
+CASES, case, family = table_of_cases()
 
 
 @family("all", {f"opset{opset}": (opset,) for opset in range(11, 22)})
-def every_operator(net, opset):
+def every_operator(name, opset):
     """Each operator in the form that this operator set gives it."""
-    net.opset = opset
+    net = Network(name, opset)
     x = net.input(2, 6, 5)
     weights = net.random.normal(0, 0.3, (3, 2, 3, 3)).astype(np.float32)
     y = net.conv(net.node("Identity", x), 2, 3, 3, pads=[1, 1, 1, 1])
@@ -60,7 +40,7 @@ def every_operator(net, opset):
     pooled = net.node("Reshape", net.node("GlobalAveragePool", y), net.constant(np.array([0, -1], np.int64)))
     scores = net.node("Add", net.node("MatMul", pooled, net.weight(3, 4)), flat)
     # A batch axis and one more: before opset 13 the same as now.
-    return [net.node("Softmax", scores, axis=1)]
+    return net.case(net.node("Softmax", scores, axis=1))
 
 
 @family(
@@ -76,13 +56,15 @@ def every_operator(net, opset):
         "deep": (30, 2, 4, 4, 3, {"pads": [1, 1, 1, 1]}),
     },
 )
-def convolution(net, channels_in, channels_out, height, width, kernel, attributes):
-    return [net.conv(net.input(channels_in, height, width), channels_in, channels_out, kernel, **attributes)]
+def convolution(name, channels_in, channels_out, height, width, kernel, attributes):
+    net = Network(name)
+    return net.case(net.conv(net.input(channels_in, height, width), channels_in, channels_out, kernel, **attributes))
 
 
 @case
-def conv_kernel_from_weights(net):
-    return [net.node("Conv", net.input(2, 4, 4), net.weight(2, 2, 2, 2))]
+def conv_kernel_from_weights():
+    net = Network("conv_kernel_from_weights")
+    return net.case(net.node("Conv", net.input(2, 4, 4), net.weight(2, 2, 2, 2)))
 
 
 @family(
@@ -95,8 +77,9 @@ def conv_kernel_from_weights(net):
         "same_upper": ({"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "SAME_UPPER"},),
     },
 )
-def max_pool(net, attributes):
-    return [net.node("MaxPool", net.input(2, 7, 6), **attributes)]
+def max_pool(name, attributes):
+    net = Network(name)
+    return net.case(net.node("MaxPool", net.input(2, 7, 6), **attributes))
 
 
 @family(
@@ -125,43 +108,48 @@ def max_pool(net, attributes):
         "dilations_of_one": (19, {"kernel_shape": [2, 2], "dilations": [1, 1]}),
     },
 )
-def average_pool(net, opset, attributes):
-    net.opset = opset
-    return [net.node("AveragePool", net.input(2, 7, 6), **attributes)]
+def average_pool(name, opset, attributes):
+    net = Network(name, opset)
+    return net.case(net.node("AveragePool", net.input(2, 7, 6), **attributes))
 
 
 @case
-def norm_then_pool_then_norm(net):
+def norm_then_pool_then_norm():
     """One folds into the convolution; the other cannot fold into an average whose edges differ."""
+    net = Network("norm_then_pool_then_norm")
     y = net.norm(net.conv(net.input(2, 5, 5), 2, 3, 1), 3)
-    return [net.norm(net.node("AveragePool", y, kernel_shape=[3, 3], pads=[1, 1, 1, 1]), 3)]
+    return net.case(net.norm(net.node("AveragePool", y, kernel_shape=[3, 3], pads=[1, 1, 1, 1]), 3))
 
 
 @case
-def norm_without_epsilon(net):
+def norm_without_epsilon():
+    net = Network("norm_without_epsilon")
     parts = [net.uniform(0.5, 1, 2) for _ in range(4)]
-    return [net.node("BatchNormalization", net.input(2, 2, 2), *parts, momentum=0.8)]
+    return net.case(net.node("BatchNormalization", net.input(2, 2, 2), *parts, momentum=0.8))
 
 
 @family("clip", {"low": (-0.5, None), "high": (None, 0.5), "both": (-0.2, 0.3), "none": (None, None)})
-def clip(net, low, high):
+def clip(name, low, high):
+    net = Network(name)
     names = [net.constant(np.float32(bound)) if bound is not None else "" for bound in (low, high)]
     while names and not names[-1]:
         names.pop()
-    return [net.node("Clip", net.conv(net.input(1, 3, 3), 1, 2, 1), *names)]
+    return net.case(net.node("Clip", net.conv(net.input(1, 3, 3), 1, 2, 1), *names))
 
 
 @family("add", {"channels": ((1, 2, 1, 1),), "channels_rank3": ((2, 1, 1),), "scalar": ((),), "one": ((1,),)})
-def add_constant(net, shape):
+def add_constant(name, shape):
     """ONNX's broadcasting, with the constant on either side."""
+    net = Network(name)
     y = net.node("Add", net.uniform(-1, 1, *shape), net.input(2, 3, 3))
-    return [net.node("Add", y, net.uniform(-1, 1, *shape))]
+    return net.case(net.node("Add", y, net.uniform(-1, 1, *shape)))
 
 
 @case
-def add_itself(net):
+def add_itself():
+    net = Network("add_itself")
     y = net.conv(net.input(1, 3, 3), 1, 2, 1)
-    return [net.node("Add", y, y)]
+    return net.case(net.node("Add", y, y))
 
 
 @family(
@@ -174,31 +162,36 @@ def add_itself(net):
         "no_bias": ((6, 4), {"alpha": 3.0}, None),
     },
 )
-def gemm(net, shape, attributes, bias):
+def gemm(name, shape, attributes, bias):
+    net = Network(name)
     parts = [net.weight(*shape)] + ([net.uniform(-1, 1, *bias)] if bias else [])
-    return [net.node("Gemm", net.input(6), *parts, **attributes)]
+    return net.case(net.node("Gemm", net.input(6), *parts, **attributes))
 
 
 @family("reshape", {"order": ([0, 3, 2, 3],), "infer_batch": ([-1, 18],), "rank3": ([1, 9, 2],)})
-def reshape(net, shape):
+def reshape(name, shape):
     """Of an input: the host arranges it."""
-    return [net.node("Relu", net.node("Reshape", net.input(2, 3, 3), net.constant(np.array(shape, np.int64))))]
+    net = Network(name)
+    return net.case(net.node("Relu", net.node("Reshape", net.input(2, 3, 3), net.constant(np.array(shape, np.int64)))))
 
 
 @case
-def reshape_allowzero(net):
-    return [net.node("Reshape", net.input(2, 3), net.constant(np.array([1, 6], np.int64)), allowzero=1)]
+def reshape_allowzero():
+    net = Network("reshape_allowzero")
+    return net.case(net.node("Reshape", net.input(2, 3), net.constant(np.array([1, 6], np.int64)), allowzero=1))
 
 
 @case
-def relu_behind_reshape(net):
+def relu_behind_reshape():
+    net = Network("relu_behind_reshape")
     y = net.node("Flatten", net.conv(net.input(2, 3, 3), 2, 2, 2))
-    return [net.node("Relu", y)]
+    return net.case(net.node("Relu", y))
 
 
 @case
-def flatten_negative(net):
-    return [net.gemm(net.node("Flatten", net.conv(net.input(2, 3, 3), 2, 2, 2), axis=-3), 8, 3)]
+def flatten_negative():
+    net = Network("flatten_negative")
+    return net.case(net.gemm(net.node("Flatten", net.conv(net.input(2, 3, 3), 2, 2, 2), axis=-3), 8, 3))
 
 
 @family(
@@ -212,49 +205,51 @@ def flatten_negative(net):
         "opset21_last": (21, {"axis": 3}),
     },
 )
-def softmax(net, opset, attributes):
+def softmax(name, opset, attributes):
     """Joins all axes behind the first before opset 13; one axis from then on."""
-    net.opset = opset
-    return [net.node("Softmax", net.conv(net.input(1, 2, 3), 1, 2, 1), **attributes)]
+    net = Network(name, opset)
+    return net.case(net.node("Softmax", net.conv(net.input(1, 2, 3), 1, 2, 1), **attributes))
 
 
 @family("constant", {"floats": (13, {"value_floats": [0.5, -0.25]}), "tensor": (11, None)})
-def constant(net, opset, attributes):
+def constant(name, opset, attributes):
     """The bias of a convolution."""
-    net.opset = opset
+    net = Network(name, opset)
     bias = np.array([0.5, -0.25], np.float32)
     node = net.node("Constant", **(attributes or {"value": numpy_helper.from_array(bias)}))
-    return [net.node("Conv", net.input(1, 2, 2), net.weight(2, 1, 1, 1), node)]
+    return net.case(net.node("Conv", net.input(1, 2, 2), net.weight(2, 1, 1, 1), node))
 
 
 @case
-def constant_ints(net):
+def constant_ints():
+    net = Network("constant_ints")
     shape = net.node("Constant", value_ints=[1, -1])
-    return [net.node("Reshape", net.node("Relu", net.input(2, 2, 2)), shape)]
+    return net.case(net.node("Reshape", net.node("Relu", net.input(2, 2, 2)), shape))
 
 
 @case
-def dropout_and_identity(net):
+def dropout_and_identity():
+    net = Network("dropout_and_identity")
     y = net.node("Dropout", net.node("Identity", net.input(2, 2, 2)), net.constant(np.float32(0.5)))
-    return [net.node("Relu", y)]
+    return net.case(net.node("Relu", y))
 
 
 @case
-def two_outputs(net):
+def two_outputs():
+    net = Network("two_outputs")
     y = net.node("Relu", net.conv(net.input(1, 3, 3), 1, 2, 2))
-    return [y, net.node("GlobalAveragePool", y)]
+    return net.case(y, net.node("GlobalAveragePool", y))
 
 
 def recorded(name):
     """A case's model, one sample of its inputs and the answers to it."""
-    net = Network(name)
-    outputs = CASES[name](net)
-    made = net.case(*outputs)
+    made = CASES[name]()
     inputs = made.samples(1, seed=3)
     options = onnxruntime.SessionOptions()
     # As written: no fusion of ours is compared with one of theirs.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(made.model.SerializeToString(), options, ["CPUExecutionProvider"])
+    outputs = [output.name for output in session.get_outputs()]
     answers = dict(zip(outputs, session.run(outputs, inputs), strict=True))
     return made.model, inputs, answers
 

@@ -126,14 +126,6 @@ struct Window: Hashable, Sendable {
 
   static let point = Window(
     kernel: Extent(height: 1, width: 1), stride: Extent(height: 1, width: 1), padding: .none)
-
-  /// Windows that lie inside the padded input; `nil` if there is none.
-  func outputSize(height: Int, width: Int) -> (height: Int, width: Int)? {
-    let freeRows = height + padding.top + padding.bottom - kernel.height
-    let freeColumns = width + padding.left + padding.right - kernel.width
-    guard freeRows >= 0, freeColumns >= 0 else { return nil }
-    return (freeRows / stride.height + 1, freeColumns / stride.width + 1)
-  }
 }
 
 /// What an activation function clips to, in real numbers.

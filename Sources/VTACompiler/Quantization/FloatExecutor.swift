@@ -102,45 +102,43 @@ struct FloatExecutor: Sendable {
     _ input: [Float], _ geometry: Geometry, _ window: Window, into result: inout [Float], _ output: Geometry,
     weight: (_ channel: Int, _ tap: Int, _ position: Int) -> Float
   ) {
-    for channel in 0..<output.channels {
-      for y in 0..<output.height {
-        for i in window.rows(y, of: geometry.height) {
-          let row =
-            (channel * geometry.height + y * window.stride.height + i - window.padding.top) * geometry.width
-          let target = (channel * output.height + y) * output.width
-          for x in 0..<output.width {
-            let start = row + x * window.stride.width - window.padding.left
-            for j in window.columns(x, of: geometry.width) {
-              result[target + x] +=
-                weight(channel, i * window.kernel.width + j, y * output.width + x) * input[start + j]
-            }
-          }
-        }
-      }
+    forEachTap(of: window, geometry, output) { channel, tap, position, source in
+      result[channel * output.positions + position] += weight(channel, tap, position) * input[source]
     }
   }
 
   private func maxPool(
     _ pool: MaxPoolLayer, _ input: [Float], _ geometry: Geometry, _ output: Geometry
   ) -> [Float] {
-    let window = pool.window
     var result = [Float](repeating: -.infinity, count: output.elementCount)
+    forEachTap(of: pool.window, geometry, output) { channel, _, position, source in
+      let target = channel * output.positions + position
+      result[target] = max(result[target], input[source])
+    }
+    return result.map(pool.bounds.clip)
+  }
+
+  /// Calls `body` for every position of every window that lies inside the input.
+  ///
+  /// - Parameter body: gets the channel, the tap and the output position (both row-major), and the index in the input.
+  @inline(__always)
+  private func forEachTap(
+    of window: Window, _ input: Geometry, _ output: Geometry,
+    _ body: (_ channel: Int, _ tap: Int, _ position: Int, _ source: Int) -> Void
+  ) {
     for channel in 0..<output.channels {
       for y in 0..<output.height {
-        for i in window.rows(y, of: geometry.height) {
-          let row =
-            (channel * geometry.height + y * window.stride.height + i - window.padding.top) * geometry.width
-          let target = (channel * output.height + y) * output.width
+        for i in window.rows(y, of: input.height) {
+          let row = (channel * input.height + y * window.stride.height + i - window.padding.top) * input.width
           for x in 0..<output.width {
             let start = row + x * window.stride.width - window.padding.left
-            for j in window.columns(x, of: geometry.width) {
-              result[target + x] = max(result[target + x], input[start + j])
+            for j in window.columns(x, of: input.width) {
+              body(channel, i * window.kernel.width + j, y * output.width + x, start + j)
             }
           }
         }
       }
     }
-    return result.map(pool.bounds.clip)
   }
 
   private func softmax(_ input: [Float], shape: [Int], axis: Int) -> [Float] {

@@ -1,5 +1,11 @@
 package import SystemPackage
 
+#if canImport(Glibc)
+  private import Glibc
+#elseif canImport(Musl)
+  private import Musl
+#endif
+
 /// Whole files as bytes.
 package enum File {
   /// Reads regular files and pipes alike.
@@ -37,18 +43,38 @@ package enum File {
     }
   }
 
-  /// Creates or replaces the file.
+  /// Creates or replaces the file: it is there as a whole or not at all. A pipe or device is written to as it is.
   package static func write(_ bytes: [UInt8], to path: String) throws(FileError) {
     do {
+      if isSpecial(path) {
+        let file = try FileDescriptor.open(path, .writeOnly)
+        _ = try file.closeAfter { try file.writeAll(bytes) }
+        return
+      }
+      let temporary = "\(path).\(UInt32.random(in: .min ... .max)).part"
       let file = try FileDescriptor.open(
-        FilePath(path), .writeOnly, options: [.create, .truncate],
+        temporary, .writeOnly, options: [.create, .exclusiveCreate],
         permissions: FilePermissions(rawValue: 0o666))
-      _ = try file.closeAfter { try file.writeAll(bytes) }
+      do {
+        _ = try file.closeAfter { try file.writeAll(bytes) }
+        guard rename(temporary, path) == 0 else { throw Errno(rawValue: errno) }
+      } catch {
+        unlink(temporary)
+        throw error
+      }
     } catch let error as Errno {
       throw .system(path: path, error)
     } catch {
       throw .system(path: path, .ioError)
     }
+  }
+
+  /// Whether something is there that must not be replaced, such as /dev/stdout.
+  private static func isSpecial(_ path: String) -> Bool {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return false }
+    let type = status.st_mode & S_IFMT
+    return type != S_IFREG && type != S_IFDIR
   }
 }
 
@@ -58,8 +84,17 @@ package enum FileError: Error, Equatable, CustomStringConvertible {
 
   package var description: String {
     switch self {
-    case .system(let path, let error): "\(path): \(error)"
-    case .tooLarge(let path, let limit): "\(path): the file has more than the \(limit) bytes that are allowed"
+    case .system(let path, _), .tooLarge(let path, _): "\(path): \(reason)"
+    }
+  }
+
+  /// The description without the path.
+  package var reason: String {
+    switch self {
+    case .system(_, let error):
+      // As the system says it, within a sentence.
+      error.description.prefix(1).lowercased() + error.description.dropFirst()
+    case .tooLarge(_, let limit): "the file has more than the \(limit) bytes that are allowed"
     }
   }
 }

@@ -105,7 +105,7 @@ extension VTAServiceClient {
       case .permissionDenied: "you may not connect to it; ask for membership of the socket's group"
       case .resourceTemporarilyUnavailable: "the daemon doesn't accept connections; look at its log"
       default:
-        "no daemon listens there (\(error)); start vtad, choose its socket with --socket, or run --in-process"
+        "no daemon listens there (\(error)); start vtad, or choose its socket with --socket"
       }
     throw ServiceError(.unavailable, "\(socket): \(why)")
   }

@@ -43,9 +43,9 @@ package struct DaemonConfiguration: Sendable {
       "socket_mode", .text("0660"), "Permissions of that socket, octal: who may connect may use the device."),
     Key(
       "device", .text("auto"),
-      "auto, sim, sim:TARGET or sim:FILE.json. auto takes the simulator if there is no board."),
+      "auto, sim, sim:TARGET or sim:FILE.json; auto without a board is sim."),
     Key(
-      "models", .text(""), "Folder of models, NAME.vtab or NAME/VERSION/model.vtab. Empty: only clients' own."
+      "models", .text(""), "Folder of NAME.vtab or NAME/VERSION/model.vtab; empty: clients' own only."
     ),
     Key(
       "max_message_bytes", .number(messageBytesMax),
@@ -108,12 +108,13 @@ package struct DaemonConfiguration: Sendable {
     do {
       object = try JSONSerialization.jsonObject(with: Data(File.read(file, limit: 1 << 20)))
     } catch let error as FileError {
-      throw ServiceError(.failedPrecondition, "the configuration \(error)")
+      throw ServiceError(.failedPrecondition, "the configuration \(error); check the path")
     } catch {
-      throw ServiceError(.failedPrecondition, "the configuration \(file) is not valid JSON")
+      throw ServiceError(.failedPrecondition, "the configuration \(file) is not valid JSON; see vtad --help")
     }
     guard let values = object as? [String: Any] else {
-      throw ServiceError(.failedPrecondition, "the configuration \(file) is not a JSON object")
+      throw ServiceError(
+        .failedPrecondition, "the configuration \(file) is not a JSON object; see vtad --help")
     }
     let known = keys.map(\.name)
     if let unknown = values.keys.sorted().first(where: { !known.contains($0) }) {

@@ -28,7 +28,7 @@ package struct ModelDirectory: Sendable {
       if entry.hasSuffix(Self.suffix) {
         found.append(candidate(String(entry.dropLast(Self.suffix.count)), 1, entryPath))
       } else if Self.fileType(entryPath) == .typeDirectory {
-        found += try versions(of: entry, in: entryPath)
+        found += versions(of: entry, in: entryPath)
       }
     }
     found.sort { ($0.name, $0.version, $0.path) < ($1.name, $1.version, $1.path) }
@@ -46,8 +46,13 @@ package struct ModelDirectory: Sendable {
   private static let suffix = ".vtab"
   private static let versionFile = "model.vtab"
 
-  private func versions(of name: String, in folder: String) throws(ServiceError) -> [Candidate] {
-    try list(folder).compactMap { entry in
+  /// A folder that can't be listed keeps none of the others away.
+  private func versions(of name: String, in folder: String) -> [Candidate] {
+    guard let entries = try? list(folder) else {
+      let problem = "\(folder) can't be listed; check its permissions"
+      return [Candidate(name: name, version: 1, path: folder, problem: problem)]
+    }
+    return entries.compactMap { entry in
       guard let version = UInt64(entry), version > 0, String(version) == entry else { return nil }
       return candidate(name, version, "\(folder)/\(entry)/\(Self.versionFile)")
     }

@@ -13,29 +13,56 @@ struct CompileCommand: ParsableCommand {
   @Argument(help: "The ONNX file.")
   var model: String
 
-  @Option(name: .shortAndLong, help: "Where the module is written, a .vtab file.")
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("Where the module is written, a .vtab file.", valueName: "file"))
   var output: String
 
-  @Option(help: "A target's name, or a VTA configuration file with an optional PROFILE.")
+  @Option(
+    help: ArgumentHelp(
+      "\(Target.named.map(\.name).joined(separator: ", ")), or a VTA configuration file with an optional PROFILE.",
+      valueName: "name|file.json"))
   var target = "sim"
 
-  @Option(help: "Samples for the ranges: an .npz with one array per input, or a folder of pictures.")
+  @Option(
+    help: ArgumentHelp(
+      "Samples for the ranges: an .npz with one array per input, or a folder of pictures.",
+      valueName: "file.npz|folder"))
   var calibration: String?
 
-  @Option(help: "Where the report is written as JSON.")
+  @Option(help: ArgumentHelp("Where the report is written as JSON.", valueName: "file.json"))
   var report: String?
 
-  @Option(help: "How a picture becomes the input, a JSON file; stored in the module.")
+  @Option(
+    help: ArgumentHelp(
+      "How a picture becomes the input, a JSON file; stored in the module.", valueName: "file.json"))
   var preprocess: String?
 
-  @Option(help: "Class names of the output, one per line; stored in the module.")
+  @Option(
+    help: ArgumentHelp("Class names of the output, one per line; stored in the module.", valueName: "file"))
   var labels: String?
 
-  @Option(help: "NAME=1,3,224,224: the shape of an input whose dimensions the model leaves open.")
+  @Option(
+    help: ArgumentHelp(
+      "The shape of an input whose dimensions the model leaves open, the batch axis first.",
+      valueName: "NAME=1,3,224,224"))
   var shape: [String] = []
 
-  @Option(help: "Where the integer network is written: graph.json and .npy files.")
+  @Option(
+    help: ArgumentHelp(
+      "Where the integer network is written: graph.json and .npy files.", valueName: "folder"))
   var dumpQuantized: String?
+
+  @Flag(help: "Print the result as JSON.")
+  var json = false
+
+  private struct Result: Encodable {
+    let module: String
+    let bytes: Int
+    let target: String
+    /// Layers by where they run; ``report`` has each of them.
+    let accelerator: Int
+    let host: Int
+  }
 
   func run() throws {
     let target = try TargetInput.read(target)
@@ -72,9 +99,13 @@ struct CompileCommand: ParsableCommand {
     try FileOutput.write(module, to: output)
     let layers = compilation.report.layers
     let device = layers.filter { $0.place == "accelerator" }.count
+    let result = Result(
+      module: output, bytes: module.count, target: target.description, accelerator: device,
+      host: layers.count - device)
+    if json { return try JSONOutput.print(result) }
     print(
-      "\(output): \(module.count) bytes for \(target.description); \(device) layers on the accelerator, "
-        + "\(layers.count - device) on the host")
+      "\(output): \(result.bytes) bytes for \(result.target); \(device) layers on the accelerator, "
+        + "\(result.host) on the host")
   }
 
   private func shapes() throws(Failure) -> [String: [Int]] {

@@ -5,22 +5,26 @@ struct RunCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "run", abstract: "Runs a module: on the daemon, or in this process.",
     discussion: """
-      With a daemon running, the file is submitted to it as a private model, gone when this command ends. A daemon gives
-      outputs only, so that a run with --dump-tensors happens in this process.
+      With a daemon running, the file is submitted to it as a private model, gone when this command ends. \
+      A daemon gives outputs only, so that a run with --dump-tensors happens in this process.
       """)
 
   @Argument(help: "The compiled model, a .vtab file.")
   var module: String
 
   @Option(
-    help: "NAME=FILE, or FILE for a model with one input: .npy, or .png and .jpg if the module allows it.")
+    help: ArgumentHelp(
+      "NAME=FILE, or FILE for a model with one input: .npy, or .png and .jpg if the module allows it.",
+      valueName: "[NAME=]FILE"))
   var input: [String] = []
 
-  @Option(help: "Where each output is written as NAME.npy.")
+  @Option(help: ArgumentHelp("Where each output is written as NAME.npy.", valueName: "folder"))
   var outputDir: String?
 
   @Option(
-    help: "The device to run on, e.g. sim or sim:ultra96. Without a daemon it is opened in this process.")
+    help: ArgumentHelp(
+      "The device to run on, e.g. sim or sim:ultra96. Without a daemon it is opened in this process.",
+      valueName: "name"))
   var device: String?
 
   @Flag(help: "Run in this process even if a daemon is there.")
@@ -28,10 +32,15 @@ struct RunCommand: AsyncParsableCommand {
 
   @OptionGroup var daemon: DaemonOptions
 
-  @Option(name: .customLong("repeat"), help: "How many times to run; every time is reported.")
+  @Option(
+    name: .customLong("repeat"),
+    help: ArgumentHelp("How many times to run; every time is reported.", valueName: "number"))
   var repetitions = 1
 
-  @Option(help: "Where every tensor of the accelerator is written as int8 NAME.npy. Runs in this process.")
+  @Option(
+    help: ArgumentHelp(
+      "Where every tensor of the accelerator is written as int8 NAME.npy. Runs in this process.",
+      valueName: "folder"))
   var dumpTensors: String?
 
   @Flag(help: "Print the result as JSON.")

@@ -4,7 +4,8 @@ internal import VTAService
 
 /// Which daemon a command talks to.
 struct DaemonOptions: ParsableArguments {
-  @Option(help: "The daemon's socket; the variable VTAD_SOCKET says the same.")
+  @Option(
+    help: ArgumentHelp("The daemon's socket; the variable VTAD_SOCKET says the same.", valueName: "path"))
   var socket: String?
 
   private var named: String? {

@@ -34,6 +34,8 @@ struct DaemonRunner: ModelRunner {
       }
     } catch let failure as Failure {
       throw failure
+    } catch let error as ServiceError where error.kind == .unavailable {
+      throw Failure("daemon", "\(error), or run with --in-process")
     } catch {
       throw Failure("daemon", error)
     }

@@ -47,7 +47,7 @@ struct Failure: Error, CustomStringConvertible {
     if let code = error as? ExitCode { Foundation.exit(code.rawValue) }
     let isUsage = code == ExitCode.validationFailure
     let message = Vtactl.message(for: error)
-    report(isUsage ? "\(message); see vtactl --help" : message)
+    report(isUsage ? "\(message.trimmingCharacters(in: ["."])); see vtactl --help" : message)
     Foundation.exit(isUsage ? Kind.usage.rawValue : Kind.work.rawValue)
   }
 

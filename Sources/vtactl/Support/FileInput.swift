@@ -11,14 +11,7 @@ enum FileInput {
     do {
       return try File.read(path, limit: limit)
     } catch {
-      switch error {
-      case .system(_, let reason): throw Failure(path, "\(reason); check the path".lowercasedFirst)
-      case .tooLarge: throw Failure(path, "the file has more than the \(limit) bytes that are allowed")
-      }
+      throw Failure(path, "\(error.reason); check the path")
     }
   }
-}
-
-extension String {
-  fileprivate var lowercasedFirst: String { prefix(1).lowercased() + dropFirst() }
 }

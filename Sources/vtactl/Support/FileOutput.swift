@@ -1,13 +1,14 @@
 private import Foundation
+internal import VTAModule
 
 /// Files that commands write.
 enum FileOutput {
   /// The file is there as a whole or not at all.
   static func write(_ bytes: [UInt8], to path: String) throws(Failure) {
     do {
-      try Data(bytes).write(to: URL(filePath: path), options: .atomic)
+      try File.write(bytes, to: path)
     } catch {
-      throw Failure(path, "can't be written: \(error.localizedDescription) Choose another place")
+      throw Failure(path, "it can't be written: \(error.reason); choose another place")
     }
   }
 
