@@ -19,6 +19,7 @@ struct Vtactl: AsyncParsableCommand {
       ModelsCommand.self,
       TraceCommand.self,
       ReferenceCommand.self,
+      BenchCommand.self,
     ])
 }
 

@@ -13,6 +13,7 @@ import time
 import numpy as np
 import tritonclient.grpc as triton
 
+import resnet18
 from programs import DIGITS, compile_digits, running, succeed
 
 
@@ -66,6 +67,15 @@ def infer(client, images):
     return lambda: client.infer("bench", [tensor])
 
 
+def verifier_rates(folder):
+    """Instructions per second that the verifier reads: digits, and the largest program at hand."""
+    network, calibration = resnet18.save(folder)
+    module = folder / "resnet18.vtab"
+    succeed("vtactl", "compile", network, "-o", module, "--target", "sim", "--calibration", calibration)
+    finished = succeed("vtactl", "bench", "verifier", "--json", folder / "digits.vtab", module)
+    return {pathlib.Path(run["file"]).stem: run for run in json.loads(finished.stdout)["runs"]}
+
+
 def benchmark(folder):
     """Rows of the table: name and seconds of each repetition."""
     module, image = folder / "digits.vtab", folder / "image.npy"
@@ -89,16 +99,23 @@ def main():
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = dict(benchmark(pathlib.Path(folder)))
+        rates = verifier_rates(pathlib.Path(folder))
     if arguments.json:
         print(
             json.dumps(
                 {name: {"median": statistics.median(times), "seconds": times} for name, times in rows.items()}
+                | {f"verifier, {name}": run for name, run in rates.items()}
             )
         )
         return
     print(f"{'digits, on the simulator':46} {'median':>10} {'fastest':>10}  repetitions")
     for name, times in rows.items():
         print(f"{name:46} {statistics.median(times) * 1e3:7.2f} ms {min(times) * 1e3:7.2f} ms  {len(times)}")
+    for name, run in rates.items():
+        print(
+            f"verifier, {name}: {run['instructions']} instructions in {run['seconds'] * 1e3:.2f} ms (median),"
+            f" {run['instructions_per_second']:.0f} per second"
+        )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ enum Access {
     case range(Range<Int>)
     case set(TileSet)
 
+    @inline(__always)
     func forEach(_ body: (Int) -> Void) {
       switch self {
       case .range(let range): for element in range { body(element) }

@@ -26,14 +26,14 @@ struct DataFlowCheck {
       for index in 0..<t.ySize { rows.append(all.row(index)) }
     }
     storedMemory = StoredMemory(rows, elementBytes: outBytes)
-    stored = AccessHistory(count: storedMemory.elementCount)
+    stored = AccessHistory(count: storedMemory.elementCount, writer: .store)
     self.instructions = instructions
     self.order = order
     hasSeparateOutBuffer = target.profile.hasSeparateOutBuffer
-    inp = AccessHistory(count: c.depth(.inp))
-    wgt = AccessHistory(count: c.depth(.wgt))
-    acc = AccessHistory(count: c.depth(.acc))
-    out = AccessHistory(count: hasSeparateOutBuffer ? c.depth(.out) : 0)
+    inp = AccessHistory(count: c.depth(.inp), writer: .load)
+    wgt = AccessHistory(count: c.depth(.wgt), writer: .load)
+    acc = AccessHistory(count: c.depth(.acc), writer: .compute)
+    out = AccessHistory(count: hasSeparateOutBuffer ? c.depth(.out) : 0, writer: .compute)
   }
 
   /// - Parameter accesses: all in bounds.
@@ -49,83 +49,86 @@ struct DataFlowCheck {
     return messages
   }
 
-  /// Finds the first offence of each sort; one access has at most one message per sort.
   private mutating func scratchpadMessages(
     _ memory: MemoryType, _ elements: Access.Elements, _ kind: Access.Kind, _ index: Int
   ) -> [String] {
     switch memory {
-    case .inp: return Self.note(&inp, memory, elements, kind, index, instructions, order)
-    case .wgt: return Self.note(&wgt, memory, elements, kind, index, instructions, order)
+    case .inp: return messages(Self.note(&inp, elements, kind, accessor(index)), "inp", kind)
+    case .wgt: return messages(Self.note(&wgt, elements, kind, accessor(index)), "wgt", kind)
     case .out where hasSeparateOutBuffer:
-      var messages = Self.note(&out, memory, elements, kind, index, instructions, order)
-      switch kind {
-      case .garbage: elements.forEach { garbage.insert($0) }
-      case .write: if !garbage.isEmpty { elements.forEach { garbage.remove($0) } }
-      case .read:
-        var found: Int?
-        if !garbage.isEmpty {
-          elements.forEach { if found == nil && garbage.contains($0) { found = $0 } }
-        }
-        if let found {
-          messages.append(
-            "stores OUT element \(found) after a GEMM reset, which leaves old accumulator + dot product there"
-          )
-        }
-      }
-      return messages
-    case .acc, .out, .acc8bit: return Self.note(&acc, memory, elements, kind, index, instructions, order)
+      return messages(Self.note(&out, elements, kind, accessor(index)), "out", kind)
+        + garbageMessages(elements, kind)
+    case .acc, .out, .acc8bit:
+      return messages(Self.note(&acc, elements, kind, accessor(index)), memory.description, kind)
     case .uop: return []
     }
   }
 
+  private func accessor(_ index: Int) -> AccessHistory.Accessor {
+    AccessHistory.Accessor(
+      module: instructions[index].module, position: order.positions[index], clock: order.clocks[index])
+  }
+
   private static func note(
-    _ history: inout AccessHistory, _ memory: MemoryType, _ elements: Access.Elements, _ kind: Access.Kind,
-    _ index: Int, _ instructions: [Instruction], _ order: InstructionOrder
+    _ history: inout AccessHistory, _ elements: Access.Elements, _ kind: Access.Kind,
+    _ accessor: AccessHistory.Accessor
+  ) -> AccessHistory.Result {
+    kind == .read ? history.read(elements, by: accessor) : history.write(elements, by: accessor)
+  }
+
+  private func messages(
+    _ result: AccessHistory.Result, _ memory: String, _ kind: Access.Kind
   ) -> [String] {
-    let module = instructions[index].module
-    let (position, clock) = (order.positions[index], order.clocks[index])
-    var unwritten: (first: Int, count: Int)?
-    var conflict: (element: Int, access: AccessHistory.Access)?
-    elements.forEach { element in
-      if kind == .read && !history.isWritten(element) {
-        unwritten = (unwritten?.first ?? element, (unwritten?.count ?? 0) + 1)
-      }
-      let found = history.access(
-        element, isWrite: kind != .read, module: module, position: position, clock: clock)
-      if let found, conflict == nil { conflict = (element, found) }
-    }
     var messages: [String] = []
-    if let unwritten {
+    if let unwritten = result.unwritten {
       let more = unwritten.count > 1 ? " (and \(unwritten.count - 1) more)" : ""
       messages.append("reads \(memory) element \(unwritten.first)\(more), which nothing has written")
     }
-    if let conflict {
-      let what = "\(memory) element \(conflict.element)"
-      messages.append(raceMessage(what, isWrite: kind != .read, conflict.access, order))
+    if let conflict = result.conflict {
+      messages.append(raceMessage("\(memory) element \(conflict.element)", isWrite: kind != .read, conflict))
     }
     return messages
   }
 
-  private mutating func memoryMessages(_ rows: Access.Rows, _ isWrite: Bool, _ index: Int) -> [String] {
-    let module = instructions[index].module
-    let (position, clock) = (order.positions[index], order.clocks[index])
-    var conflict: (address: UInt64, access: AccessHistory.Access)?
-    for row in 0..<rows.count {
-      storedMemory.forEachElement(rows.row(row)) { element, address in
-        let found = stored.access(element, isWrite: isWrite, module: module, position: position, clock: clock)
-        if let found, conflict == nil { conflict = (address, found) }
+  private mutating func garbageMessages(_ elements: Access.Elements, _ kind: Access.Kind) -> [String] {
+    switch kind {
+    case .garbage: elements.forEach { garbage.insert($0) }
+    case .write: if !garbage.isEmpty { elements.forEach { garbage.remove($0) } }
+    case .read:
+      guard !garbage.isEmpty else { return [] }
+      var found: Int?
+      elements.forEach { if found == nil && garbage.contains($0) { found = $0 } }
+      if let found {
+        return [
+          "stores OUT element \(found) after a GEMM reset, which leaves old accumulator + dot product there"
+        ]
       }
     }
-    guard let conflict else { return [] }
-    let what = "memory at 0x\(String(conflict.address, radix: 16))"
-    return [Self.raceMessage(what, isWrite: isWrite, conflict.access, order)]
+    return []
   }
 
-  private static func raceMessage(
-    _ what: String, isWrite: Bool, _ other: AccessHistory.Access, _ order: InstructionOrder
+  private mutating func memoryMessages(_ rows: Access.Rows, _ isWrite: Bool, _ index: Int) -> [String] {
+    let accessor = accessor(index)
+    for row in 0..<rows.count {
+      for stretch in storedMemory.elements(rows.row(row)) {
+        let elements = Access.Elements.range(stretch.elements)
+        let result = isWrite ? stored.write(elements, by: accessor) : stored.read(elements, by: accessor)
+        if let conflict = result.conflict {
+          let offset = UInt64(conflict.element - stretch.elements.lowerBound) * storedMemory.elementBytes
+          let address = String(stretch.address + offset, radix: 16)
+          return [raceMessage("memory at 0x\(address)", isWrite: isWrite, conflict)]
+        }
+      }
+    }
+    return []
+  }
+
+  private func raceMessage(
+    _ what: String, isWrite: Bool, _ conflict: AccessHistory.Conflict
   ) -> String {
-    let instruction = order.dispatch.streams[other.module.rawValue][Int(other.position)]
+    let instruction = order.dispatch.streams[conflict.module.rawValue][Int(conflict.position)]
+    // Each memory has one writer: a write meets a read, and the other way round.
     return "\(isWrite ? "writes" : "reads") \(what), which instruction \(instruction) "
-      + "\(other.wasWrite ? "writes" : "reads"): no chain of tokens orders the two"
+      + "\(isWrite ? "reads" : "writes"): no chain of tokens orders the two"
   }
 }

@@ -6,7 +6,7 @@ struct StoredMemory {
     let firstElement: Int
   }
   private var pieces: [Piece] = []
-  private let elementBytes: UInt64
+  let elementBytes: UInt64
   private(set) var elementCount = 0
 
   /// - Parameter rows: every row of every STORE; starts and lengths are multiples of `elementBytes`.
@@ -31,8 +31,15 @@ struct StoredMemory {
     return index < pieces.count && pieces[index].bytes.lowerBound < bytes.upperBound
   }
 
-  /// Calls `body` with the number and the address of every stored element that the range touches.
-  func forEachElement(_ bytes: Range<UInt64>, _ body: (_ element: Int, _ address: UInt64) -> Void) {
+  /// Stored elements in a row, and the address of the first.
+  struct Stretch {
+    let elements: Range<Int>
+    let address: UInt64
+  }
+
+  /// Every stored element that the bytes touch.
+  func elements(_ bytes: Range<UInt64>) -> [Stretch] {
+    var stretches: [Stretch] = []
     var index = firstPiece(endingAfter: bytes.lowerBound)
     while index < pieces.count, pieces[index].bytes.lowerBound < bytes.upperBound {
       let piece = pieces[index]
@@ -40,11 +47,13 @@ struct StoredMemory {
       let end = min(bytes.upperBound, piece.bytes.upperBound)
       let first = (start - piece.bytes.lowerBound) / elementBytes
       let past = (end - piece.bytes.lowerBound + elementBytes - 1) / elementBytes
-      for element in first..<past {
-        body(piece.firstElement + Int(element), piece.bytes.lowerBound + element * elementBytes)
-      }
+      stretches.append(
+        Stretch(
+          elements: piece.firstElement + Int(first)..<piece.firstElement + Int(past),
+          address: piece.bytes.lowerBound + first * elementBytes))
       index += 1
     }
+    return stretches
   }
 
   private func firstPiece(endingAfter address: UInt64) -> Int {

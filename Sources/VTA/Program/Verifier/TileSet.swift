@@ -38,6 +38,7 @@ struct TileSet: Hashable, Sendable {
   }
 
   /// Calls `body` with each element, in ascending order.
+  @inline(__always)
   func forEach(_ body: (Int) -> Void) {
     for index in words.indices {
       var rest = words[index]
