@@ -141,6 +141,7 @@ SHAPES = {
     "block_8": {"LOG_BLOCK": 3, "LOG_INP_BUFF_SIZE": 14, "LOG_WGT_BUFF_SIZE": 16, "LOG_ACC_BUFF_SIZE": 16},
     "block_32": {"LOG_BLOCK": 5},
     "batch_2": {"LOG_BATCH": 1},
+    "int4_weights": {"LOG_WGT_WIDTH": 2, "LOG_WGT_BUFF_SIZE": 17},
 }
 NETWORKS = [
     "residual_network",
@@ -148,6 +149,7 @@ NETWORKS = [
     "max_pool_3x3_stride2_padded",
     "add_conv_conv",
     "gemm_transposed",
+    "average_pool_5x5_padded",
 ]
 
 

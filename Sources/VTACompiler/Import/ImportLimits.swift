@@ -1,3 +1,5 @@
+internal import VTAModule
+
 /// Bounds on what a model may declare, so that a small hostile file cannot ask for much.
 enum ImportLimits {
   static let opsets: ClosedRange<Int> = 11...21
@@ -5,8 +7,8 @@ enum ImportLimits {
   static let fileBytes = Int(Int32.max)
   /// Nodes of a graph; the deepest published networks have some hundreds.
   static let nodes = 4096
-  /// Elements of one activation per sample (512 MiB as float32).
-  static let activationElements = 1 << 27
+  /// Elements of one activation per sample: what a module can hold.
+  static let activationElements = ModuleLimits.elementsMax
   static let rank = 8
   /// Kernel and stride of a window, and padding on one side.
   static let windowExtent = 1024

@@ -47,8 +47,10 @@ package actor ModelStore {
 
   /// Loads everything in the directory. A file that is no model is reported and keeps none of the others away.
   package func scan() async {
-    for candidate in (try? directory?.candidates()) ?? [] {
-      _ = await publish(candidate)
+    do {
+      for candidate in try directory?.candidates() ?? [] { _ = await publish(candidate) }
+    } catch {
+      logger.warning("\(error)")
     }
     hasScanned = true
   }

@@ -95,7 +95,8 @@ struct CompileCommand: ParsableCommand {
       for file in dump.files { try FileOutput.write(file.bytes, to: dumpQuantized + "/" + file.name) }
     }
     if let report { try FileOutput.write(compilation.report.json(), to: report) }
-    let module = try ModuleWriter.bytes(of: compilation.module)
+    let module: [UInt8]
+    do { module = try ModuleWriter.bytes(of: compilation.module) } catch { throw Failure(model, error) }
     try FileOutput.write(module, to: output)
     let layers = compilation.report.layers
     let device = layers.filter { $0.place == "accelerator" }.count
