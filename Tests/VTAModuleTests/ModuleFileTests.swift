@@ -79,6 +79,13 @@ import VTA
     #expect(throws: ModuleError.self) { try ManifestScan.check(target[...]) }
   }
 
+  /// What is written can be read.
+  @Test func tooManyEntriesAreRefusedBeforeWriting() throws {
+    var module = try SampleModule.make()
+    module.layers = Array(repeating: module.layers[1], count: (1 << 16) + 1)
+    #expect(throws: ModuleError.self) { try ModuleWriter.bytes(of: module) }
+  }
+
   // MARK: Helpers
 
   private func readOrModuleError(_ bytes: [UInt8]) throws -> ModuleFile? {

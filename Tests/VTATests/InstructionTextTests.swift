@@ -57,6 +57,19 @@ import Testing
     }
   }
 
+  /// What TVM's runtime and the random programs for the HLS source really emit.
+  @Test(arguments: Vectors.files) func recordedProgramsRoundTrip(_ file: String) throws {
+    let run = try RecordedRun(Vectors.bytes(file))
+    let set = try InstructionSet(
+      configuration: run.target.configuration, revision: run.target.profile.revision)
+    let words = try run.memoryBefore().withBytes(
+      at: run.instructionAddress, count: run.instructionCount * Limits.instructionBytes,
+      InstructionWords.stream)
+    for word in words {
+      #expect(try InstructionAssembler(set).words(Disassembler(set).text(word)) == word)
+    }
+  }
+
   /// Bits behind the flags of FINISH and in the hole of GEMM are kept.
   @Test func bitsWithoutFieldAreKept() throws {
     let set = try InstructionSet(configuration: .default, revision: .b)
@@ -107,6 +120,10 @@ import Testing
     ),
     ("load.inp sram=0 dram=\"open y=1", "1:17: the quote has no end; close it with \""),
     ("[--|--]", "1:8: an instruction is missing behind the flags; add one"),
+    (
+      "finish ;" + String(repeating: " ", count: 1 << 20),
+      "1:1: the line has more than 1048576 bytes; split it"
+    ),
     ("words 0x0", "1:7: words takes two numbers of 64 bits and no flags; write words 0x0 0x0"),
   ])
   func mistakesAreNamedWithTheirPlace(_ text: String, _ message: String) throws {

@@ -8,6 +8,7 @@ package enum ModuleWriter {
     try ModuleCheck.check(module)
     var contents = ManifestEncoder()
     let manifest = try contents.manifest(of: module)
+    try ManifestScan.check(manifest[...])
     let sections: [(SectionKind, [UInt8])] = [
       (.manifest, manifest), (.constants, contents.constants), (.instructions, contents.instructions),
       (.microOps, contents.microOps),

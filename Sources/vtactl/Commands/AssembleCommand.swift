@@ -20,9 +20,12 @@ struct AssembleCommand: ParsableCommand {
     help: "A module with the contents of regions that the text leaves out with .omitted, by name and size.")
   var constantsFrom: String?
 
+  /// Hexadecimal text of the largest contents that the assembler takes, and as much again.
+  private static let textBytesMax = 4 * Assembler.contentBytesMax
+
   func run() throws {
     let constants = try constantsFrom.map { try Self.constants(of: ModuleInput.read($0).file.module) } ?? [:]
-    let bytes = try FileInput.read(text)
+    let bytes = try FileInput.read(text, limit: Self.textBytesMax)
     let module: Module
     do throws(AssemblyError) {
       module = try Assembler.module(from: bytes) { name, byteCount in

@@ -121,10 +121,18 @@ package struct AssemblyLine: Sendable {
   private let bytes: ArraySlice<UInt8>
   package let tokens: [AssemblyToken]
 
-  /// - Throws: ``AssemblyError`` for a quote without end, control characters and bytes that are no UTF-8.
+  /// A token takes sixteen times its text in memory.
+  private static let bytesMax = 1 << 20
+
+  /// - Throws: ``AssemblyError`` for a quote without end, control characters, bytes that are no UTF-8, and a line that is
+  ///   too long.
   package init(number: Int, _ bytes: ArraySlice<UInt8>) throws(AssemblyError) {
     self.number = number
     self.bytes = bytes
+    guard bytes.count <= Self.bytesMax else {
+      throw AssemblyError(
+        line: number, column: 1, message: "the line has more than \(Self.bytesMax) bytes; split it")
+    }
     var tokens: [AssemblyToken] = []
     var start: Int?
     var isQuoted = false
