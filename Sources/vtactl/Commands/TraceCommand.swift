@@ -22,31 +22,47 @@ struct TraceCommand: ParsableCommand {
     @Flag(help: "Also list what each run does on which implementations differ.")
     var strict = false
 
+    @Flag(help: "Print the result as JSON.")
+    var json = false
+
     @Argument(help: "Recorded runs.")
     var files: [String]
 
-    func run() throws {
-      var allEqual = true
-      for file in files {
-        if let address = try firstDifference(file) {
-          print("\(file): differs at 0x\(String(address, radix: 16))")
-          allEqual = false
-        } else {
-          print("\(file): ok")
-        }
+    private struct Result: Encodable {
+      let file: String
+      let ok: Bool
+      /// `0x…`; absent if memory is as recorded.
+      let differsAt: String?
+      let observations: [String]
+
+      func printText() {
+        for observation in observations { print("\(file): \(observation)") }
+        print("\(file): \(differsAt.map { "differs at \($0)" } ?? "ok")")
       }
-      if !allEqual { throw ExitCode.failure }
     }
 
-    private func firstDifference(_ file: String) throws -> UInt64? {
+    func run() throws {
+      var results: [Result] = []
+      for file in files {
+        let result = try replay(file)
+        if !json { result.printText() }
+        results.append(result)
+      }
+      if json { try JSONOutput.print(results) }
+      if results.contains(where: { !$0.ok }) { throw ExitCode.failure }
+    }
+
+    private func replay(_ file: String) throws -> Result {
       do {
         let run = try RecordedRun(try FileInput.read(file))
         let memory = try run.memoryBefore()
         var simulator = try FunctionalSimulator(target: run.target, isStrict: strict)
         try simulator.run(
           instructionAddress: run.instructionAddress, count: run.instructionCount, memory: memory)
-        for observation in simulator.observations { print("\(file): \(observation)") }
-        return try run.firstDifference(memory)
+        let difference = try run.firstDifference(memory)
+        return Result(
+          file: file, ok: difference == nil, differsAt: difference.map { "0x" + String($0, radix: 16) },
+          observations: simulator.observations.map { "\($0)" })
       } catch let failure as Failure {
         throw failure
       } catch {
@@ -54,6 +70,7 @@ struct TraceCommand: ParsableCommand {
       }
     }
   }
+
   /// Prints `FILE: ok` or the findings of each file.
   struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
