@@ -19,6 +19,10 @@ import VTA
       profile: .hls001)
     var modules = try Target.named.map { try SampleModule.make(target: $0) } + [odd]
     modules.append(try SampleModule.make(target: wide))
+    for profile in HardwareProfile.all {
+      modules.append(
+        try SampleModule.make(target: Target(name: "board", configuration: .default, profile: profile)))
+    }
     for module in modules {
       let text = try AssemblyWriter.text(module)
       let assembled = try Assembler.module(from: text)

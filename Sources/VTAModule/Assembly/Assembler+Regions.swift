@@ -228,7 +228,7 @@ extension Assembler {
     guard let bytes = omitted(region.name, region.byteCount), UInt64(bytes.count) == region.byteCount else {
       throw arguments.line.error(
         arguments.directive,
-        "the contents of \(region.name), \(region.byteCount) bytes, are not here; name the module that has them"
+        "the contents of \(region.name), \(region.byteCount) bytes, are not here; name a module that has them with --constants-from"
       )
     }
     try reserve(bytes.count, arguments.line, arguments.directive)

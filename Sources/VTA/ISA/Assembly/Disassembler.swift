@@ -62,7 +62,6 @@ package struct Disassembler: Sendable {
     guard let mnemonic else { return nil }
     var operands: [String] = []
     for row in mnemonic.isNoOperation ? [] : OperandSyntax.rows(opcode) {
-      // gemm's reset_reg is in its mnemonic.
       guard row.condition.map({ value($0.field) == $0.value }) ?? true else { continue }
       let values = row.fields.map(value)
       guard row.presence != .nonZero || values.contains(where: { $0 != 0 }) else { continue }
