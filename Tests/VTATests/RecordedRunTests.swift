@@ -77,6 +77,24 @@ import Testing
       #expect(throws: RecordedRunError.self) { try RecordedRun(Array(bytes.prefix(count))) }
     }
   }
+
+  /// A file of some hundred bytes must not ask for gigabytes, in one segment or by naming the same bytes many times.
+  @Test(arguments: [
+    [UInt64(1) << 32], [1 << 30, 1], [UInt64.max, 2], Array(repeating: 1 << 20, count: 1025),
+  ])
+  func aSmallFileCannotAskForMuchMemory(_ sizes: [UInt64]) throws {
+    let values = HardwareConfiguration.default.values
+    let config = values.keys.sorted().map { "\"\($0)\":\(values[$0] ?? 0)" }.joined(separator: ",")
+    let blob = #","before":{"offset":0,"length":16}"#
+    let segments = sizes.indices.map { "{\"address\":\($0 << 21),\"size\":\(sizes[$0])\(blob)}" }
+    let header =
+      "{\"config\":{\(config)},\"instruction_address\":0,\"instruction_count\":1,"
+      + "\"segments\":[\(segments.joined(separator: ","))]}"
+    var bytes = Array("VTATRACE".utf8)
+    for number in [1, header.utf8.count] { bytes += (0..<4).map { UInt8(number >> (8 * $0) & 255) } }
+    bytes += Array(header.utf8) + [UInt8](repeating: 0, count: 16)
+    #expect(throws: RecordedRunError.self) { try RecordedRun(bytes) }
+  }
 }
 
 /// `../shared/vectors` beside the repository where it is present, the copied subset in the repository otherwise.

@@ -6,10 +6,13 @@ package struct RecordedRun: Sendable {
     package let address: UInt64
     package let byteCount: UInt64
     /// Shorter than the segment: zeros follow.
-    let before: [UInt8]
+    package let before: [UInt8]
     /// `nil`: the run leaves the segment unchanged.
-    let after: [UInt8]?
+    package let after: [UInt8]?
   }
+
+  /// All segments together: what boards set aside, so that a small file can't take the host's memory.
+  package static let memoryBytesMax: UInt64 = 1 << 30
 
   package let target: Target
   package let instructionAddress: UInt64
@@ -30,10 +33,14 @@ package struct RecordedRun: Sendable {
       throw .header("it is not the JSON object that the format asks for")
     }
     let blobs = bytes[(16 + length)...]
-    func blob(_ range: Header.Blob) throws(RecordedRunError) -> [UInt8] {
+    func blob(_ range: Header.Blob?, of segment: Header.Segment) throws(RecordedRunError) -> [UInt8]? {
+      guard let range else { return nil }
       guard range.offset >= 0, range.length >= 0, range.offset <= blobs.count,
         range.length <= blobs.count - range.offset
       else { throw .truncated("a memory image") }
+      guard UInt64(range.length) <= segment.size else {
+        throw .header("a memory image is longer than its segment")
+      }
       return Array(blobs[(blobs.startIndex + range.offset)...].prefix(range.length))
     }
     target = try Self.target(header)
@@ -41,16 +48,17 @@ package struct RecordedRun: Sendable {
     instructionCount = header.instructionCount
     guard instructionCount >= 0, instructionCount < 1 << 24 else { throw .header("instruction_count") }
     var segments: [Segment] = []
+    var total: UInt64 = 0
     for segment in header.segments {
-      var before: [UInt8] = []
-      var after: [UInt8]?
-      if let range = segment.before { before = try blob(range) }
-      if let range = segment.after { after = try blob(range) }
-      guard UInt64(max(before.count, after?.count ?? 0)) <= segment.size else {
-        throw .header("a memory image is longer than its segment")
+      // Before anything is copied: many segments may name the same bytes of the file.
+      guard segment.size <= Self.memoryBytesMax - total else {
+        throw .header("its segments have more than \(Self.memoryBytesMax) bytes")
       }
+      total += segment.size
       segments.append(
-        Segment(address: segment.address, byteCount: segment.size, before: before, after: after))
+        Segment(
+          address: segment.address, byteCount: segment.size,
+          before: try blob(segment.before, of: segment) ?? [], after: try blob(segment.after, of: segment)))
     }
     self.segments = segments
   }
