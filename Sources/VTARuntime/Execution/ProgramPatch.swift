@@ -1,13 +1,13 @@
-internal import VTA
-internal import VTAModule
+package import VTA
+package import VTAModule
 
 /// Puts addresses into a private copy of a program.
-enum ProgramPatch {
+package enum ProgramPatch {
   /// `dram_base := (address of the region + byte offset) / element bytes` at every relocation.
   ///
   /// - Parameter regions: addresses by index.
   /// - Throws: if an address is no multiple of its instruction's element size, or beyond what instructions reach.
-  static func words(
+  package static func words(
     of program: DeviceProgram, target: Target, regions: [DeviceAddress]
   ) throws(PatchError) -> [InstructionWords] {
     do {
@@ -54,7 +54,7 @@ enum ProgramPatch {
     return instruction
   }
 
-  struct PatchError: Error, CustomStringConvertible {
-    let description: String
+  package struct PatchError: Error, CustomStringConvertible {
+    package let description: String
   }
 }

@@ -1,0 +1,1 @@
+../../../Sources/vtactl/Support/Failure.swift

@@ -1,0 +1,1 @@
+../../../Sources/vtactl/Images/PreprocessingInput.swift
