@@ -6,7 +6,7 @@ BIN := .build/release
 PYTHON := .venv/bin/python
 SOURCES := $(shell git ls-files '*.swift' ':!*.pb.swift' ':!*.grpc.swift')
 
-.PHONY: demo test build release check bench clean reference protos setup
+.PHONY: demo test build release check bench fuzz mutate clean reference protos setup
 
 demo: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Examples/digits/demo.py
@@ -34,6 +34,21 @@ bench: build .venv
 # The pages of Documentation/Reference from the tables in Sources/VTA.
 reference: build
 	$(BIN)/vtactl reference --output-dir Documentation/Reference
+
+# Every decoder for FUZZ_SECONDS (8) under libFuzzer and the address sanitizer, with a build of its own.
+fuzz: setup
+	VTA_FUZZ=1 swift build -c release --scratch-path .build-fuzz --sanitize address --sanitize fuzzer --product vta-fuzz
+	scripts/fuzz.sh .build-fuzz/release
+
+# Broken programs against the verifier; a sample is replayed by tools/vtatrace.py where that is at hand.
+MUTATED := $(wildcard Tests/Fixtures/vectors/unit/*-000.vtatrace Tests/Fixtures/vectors/random/*/1.vtatrace) \
+	Tests/Fixtures/fuzz/onnx/conv_channels_1_1 Tests/Fixtures/fuzz/onnx/max_pool_relu Examples/digits/digits.onnx
+VTATRACE ?= ../shared/tools/vtatrace.py
+
+mutate: build .venv
+	rm -rf .build/mutants
+	$(BIN)/vta-campaign mutate --sample .build/mutants $(MUTATED)
+	if [ -f $(VTATRACE) ]; then $(PYTHON) Tests/interop/judge_mutants.py $(VTATRACE) .build/mutants; fi
 
 protos:
 	scripts/protos.sh

@@ -81,6 +81,16 @@ let package = Package(
         "CLibPNG", "CTurboJPEG", "CLibZip", arguments, log, systemPackage,
       ], swiftSettings: settings),
 
+    // Fuzzed decoders and broken programs: `make fuzz`, `make mutate`, and a slice of both in the tests.
+    .target(
+      name: "VTACampaign",
+      dependencies: ["VTA", "VTAModule", "VTACompiler", "VTARuntime", crypto, systemPackage],
+      path: "Tests/VTACampaign", swiftSettings: settings),
+    .executableTarget(
+      name: "vta-campaign", dependencies: ["VTA", "VTACampaign", arguments], path: "Tests/vta-campaign",
+      swiftSettings: settings),
+    .testTarget(name: "VTACampaignTests", dependencies: ["VTACampaign"], swiftSettings: settings),
+
     .testTarget(name: "VTATests", dependencies: ["VTA"], swiftSettings: settings),
     .testTarget(
       name: "VtactlTests", dependencies: ["VTAModule", "vtactl", "CTurboJPEG"], swiftSettings: settings),
@@ -100,3 +110,13 @@ let package = Package(
       ], swiftSettings: settings),
   ]
 )
+
+// Only links with the fuzzer's runtime: swift build --sanitize fuzzer, as `make fuzz` does.
+if Context.environment["VTA_FUZZ"] != nil {
+  package.targets += [
+    .executableTarget(
+      name: "vta-fuzz",
+      dependencies: ["VTAModule", "VTACampaign", "CLibPNG", "CTurboJPEG", "CLibZip"],
+      path: "Tests/vta-fuzz", swiftSettings: settings)
+  ]
+}
