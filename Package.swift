@@ -46,7 +46,8 @@ let package = Package(
     .systemLibrary(name: "CLibZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
 
     .target(name: "CVTALinux"),
-    .target(name: "VTA", swiftSettings: settings),
+    .target(name: "CVTAKernels", cSettings: [.enableWarning("all"), .treatAllWarnings(as: .error)]),
+    .target(name: "VTA", dependencies: ["CVTAKernels"], swiftSettings: settings),
     .target(
       name: "VTAModule", dependencies: ["VTA", protobuf, crypto, systemPackage],
       exclude: ["Protos"], swiftSettings: settings),
