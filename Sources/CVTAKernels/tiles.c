@@ -2,6 +2,13 @@
 
 #include <string.h>
 
+/* Simple loops: the compiler vectorises them, once per level of x86-64; the loader picks one. */
+#if defined(__x86_64__) && defined(__linux__)
+#define VECTORISED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define VECTORISED
+#endif
+
 void vta_pack_tile(const int8_t *tile, size_t block, uint8_t *packed) {
   uint8_t *corrections = packed + block * block;
   for (size_t group = 0; group < block / 4; group++) {
@@ -15,11 +22,11 @@ void vta_pack_tile(const int8_t *tile, size_t block, uint8_t *packed) {
   }
 }
 
-void vta_truncate(const int32_t *acc, uint8_t *out, size_t count) {
+VECTORISED void vta_truncate(const int32_t *acc, uint8_t *out, size_t count) {
   for (size_t i = 0; i < count; i++) out[i] = (uint8_t)acc[i];
 }
 
-void vta_copy_biased(uint8_t *dst, const uint8_t *src, size_t count, uint8_t bias) {
+VECTORISED void vta_copy_biased(uint8_t *dst, const uint8_t *src, size_t count, uint8_t bias) {
   if (!bias) {
     memcpy(dst, src, count);
     return;
@@ -33,15 +40,26 @@ static inline int32_t shift(int32_t a, int32_t b) {
   return b >= 0 ? a >> (b & 31) : (int32_t)((uint32_t)a << ((0u - (uint32_t)b) & 31));
 }
 
-#define EACH_TILE(expression)                             \
-  for (size_t t = 0; t < count; t++) {                    \
-    int32_t *a = acc + dst[t];                            \
-    const int32_t *b = acc + src[t];                      \
-    for (size_t i = 0; i < lanes; i++) a[i] = expression; \
-  }                                                       \
+/* Tiles of the usual 16 lanes are one vector; source and destination may be the same tile, never parts of one. */
+#define EACH_TILE(expression)                                        \
+  if (lanes == 16) {                                                 \
+    for (size_t t = 0; t < count; t++) {                             \
+      int32_t *a = acc + dst[t];                                     \
+      const int32_t *b = acc + src[t];                               \
+      int32_t r[16];                                                 \
+      for (size_t i = 0; i < 16; i++) r[i] = expression;             \
+      for (size_t i = 0; i < 16; i++) a[i] = r[i];                   \
+    }                                                                \
+  } else {                                                           \
+    for (size_t t = 0; t < count; t++) {                             \
+      int32_t *a = acc + dst[t];                                     \
+      const int32_t *b = acc + src[t];                               \
+      for (size_t i = 0; i < lanes; i++) a[i] = expression;          \
+    }                                                                \
+  }                                                                  \
   break
 
-void vta_alu_immediate(
+VECTORISED void vta_alu_immediate(
     int32_t *acc, const int32_t *dst, const int32_t *src, size_t count, size_t lanes, int op, int32_t value) {
   switch (op) {
     case VTA_ALU_MIN: EACH_TILE(b[i] < value ? b[i] : value);
@@ -53,7 +71,7 @@ void vta_alu_immediate(
   }
 }
 
-void vta_alu_tensor(int32_t *acc, const int32_t *dst, const int32_t *src, size_t count, size_t lanes, int op) {
+VECTORISED void vta_alu_tensor(int32_t *acc, const int32_t *dst, const int32_t *src, size_t count, size_t lanes, int op) {
   switch (op) {
     case VTA_ALU_MIN: EACH_TILE(a[i] < b[i] ? a[i] : b[i]);
     case VTA_ALU_MAX: EACH_TILE(a[i] > b[i] ? a[i] : b[i]);

@@ -68,10 +68,9 @@ package struct Tensor: Hashable, Sendable {
   /// The elements; the caller names the Swift type that `dataType` stands for.
   package func elements<Element: BitwiseCopyable>(as type: Element.Type) -> [Element] {
     precondition(MemoryLayout<Element>.size == dataType.byteCount, "element size matches \(dataType)")
-    return bytes.withUnsafeBytes { raw in
-      (0..<elementCount).map {
-        raw.loadUnaligned(fromByteOffset: $0 * MemoryLayout<Element>.size, as: Element.self)
-      }
+    return [Element](unsafeUninitializedCapacity: elementCount) { elements, count in
+      bytes.withUnsafeBytes { UnsafeMutableRawBufferPointer(elements).copyMemory(from: $0) }
+      count = elementCount
     }
   }
 }

@@ -10,10 +10,18 @@ final class SimulatorBackend: DeviceBackend {
   private var byteCounts: [DeviceAddress: UInt64] = [:]
   private var usedBytes: UInt64 = 0
   private var simulator: FunctionalSimulator?
+  private var sealed: Set<DeviceAddress> = []
+  /// By address of the instructions; programs that are missing run on the plain simulator.
+  private var translations: [DeviceAddress: TranslatedProgram] = [:]
+  private var fastSimulator: FastSimulator?
+  private let options: SimulatorOptions
+  private let team: WorkerTeam?
 
   /// - Throws: ``DeviceError/unsupportedTarget(target:reason:)``.
-  init(target: Target?) throws(DeviceError) {
+  init(target: Target?, _ options: SimulatorOptions = SimulatorOptions()) throws(DeviceError) {
     fixedTarget = target
+    self.options = options
+    team = options.kernels != nil && options.threads > 1 ? WorkerTeam(width: options.threads) : nil
     if let target { simulator = try Self.makeSimulator(target) }
   }
 
@@ -23,6 +31,7 @@ final class SimulatorBackend: DeviceBackend {
     }
     if let current = simulator?.target, current.accepts(target) { return }
     simulator = try Self.makeSimulator(target)
+    fastSimulator = nil
   }
 
   func allocate(byteCount: UInt64) throws(DeviceError) -> DeviceAddress {
@@ -43,6 +52,8 @@ final class SimulatorBackend: DeviceBackend {
   func free(_ address: DeviceAddress) {
     guard let byteCount = byteCounts.removeValue(forKey: address) else { return }
     usedBytes -= byteCount
+    sealed.remove(address)
+    translations[address] = nil
     memory.free(address.rawValue)
   }
 
@@ -62,17 +73,43 @@ final class SimulatorBackend: DeviceBackend {
     }
   }
 
+  func seal(_ address: DeviceAddress) { sealed.insert(address) }
+
+  func adopt(program: DeviceAddress, count: UInt32) {
+    guard let target = simulator?.target, let kernels = options.kernels else { return }
+    let constants = sealed.compactMap { address in
+      byteCounts[address].map { address.rawValue..<address.rawValue + $0 }
+    }.sorted { $0.lowerBound < $1.lowerBound }
+    translations[program] = ProgramTranslator.translate(
+      instructionAddress: program.rawValue, count: Int(count), target: target, memory: memory,
+      kernels: kernels,
+      isConstant: { range in
+        let index = constants.partitioningIndex { $0.lowerBound > range.lowerBound }
+        return index > 0 && range.upperBound <= constants[index - 1].upperBound
+      })
+  }
+
   /// The deadline is looked at between instructions.
   func run(
     instructions: DeviceAddress, count: UInt32, deadline: ContinuousClock.Instant?
   ) throws(DeviceError) {
-    guard simulator != nil else { throw .runFailed(reason: "no target was prepared") }
-    do throws(SimulationError) {
+    guard let target = simulator?.target else { throw .runFailed(reason: "no target was prepared") }
+    let shouldContinue = { deadline.map { ContinuousClock.now < $0 } ?? true }
+    do {
+      if let program = translations[instructions], program.target.accepts(target) {
+        if fastSimulator == nil {
+          fastSimulator = FastSimulator(target: target, kernels: program.kernels, executor: team)
+        }
+        if let fastSimulator {
+          return try fastSimulator.run(program, memory: memory, shouldContinue: shouldContinue)
+        }
+      }
       try simulator?.run(
         instructionAddress: instructions.rawValue, count: Int(count), memory: memory,
-        shouldContinue: { deadline.map { ContinuousClock.now < $0 } ?? true })
+        shouldContinue: shouldContinue)
+    } catch SimulationError.stopped {
+      throw .deadlineExceeded
     } catch {
-      if case .stopped = error { throw .deadlineExceeded }
       throw .runFailed(reason: "\(error)")
     }
   }
@@ -86,6 +123,18 @@ final class SimulatorBackend: DeviceBackend {
     } catch {
       throw .unsupportedTarget(target: target, reason: "\(error)")
     }
+  }
+}
+
+extension [Range<UInt64>] {
+  /// First index for which `isBehind` holds; it must hold for all after it.
+  fileprivate func partitioningIndex(_ isBehind: (Element) -> Bool) -> Int {
+    var (low, high) = (0, count)
+    while low < high {
+      let middle = (low + high) / 2
+      if isBehind(self[middle]) { high = middle } else { low = middle + 1 }
+    }
+    return low
   }
 }
 

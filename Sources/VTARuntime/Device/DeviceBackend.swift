@@ -19,6 +19,11 @@ package protocol DeviceBackend: AnyObject {
   func copyIn(_ bytes: [UInt8], to address: DeviceAddress) throws(DeviceError)
   func copyOut(from address: DeviceAddress, byteCount: Int) throws(DeviceError) -> [UInt8]
 
+  /// The memory keeps its contents until it is freed: constants, micro-ops, programs. Programs only read it.
+  func seal(_ address: DeviceAddress)
+  /// A checked program is in place, its constants and itself sealed; it will run many times.
+  func adopt(program: DeviceAddress, count: UInt32)
+
   /// Runs `count` instructions at `instructions` until FINISH. A backend that can't stop a run at the deadline must
   /// at least not start one after it.
   func run(

@@ -11,16 +11,17 @@ enum DeviceName {
 
   private static let configurationBytesMax = 1 << 20
 
-  static func resolve(_ name: String) throws(DeviceError) -> Resolved {
+  static func resolve(_ name: String, _ options: SimulatorOptions) throws(DeviceError) -> Resolved {
     switch name {
     case "auto":
       let note = "no board is supported yet, so auto is the simulator"
-      return simulator(name: "sim", target: nil, note: note)
+      return simulator(name: "sim", target: nil, note: note, options)
     case "sim":
-      return simulator(name: name, target: nil, note: nil)
+      return simulator(name: name, target: nil, note: nil, options)
     default:
       guard name.hasPrefix("sim:") else { throw .unknownDevice(name: name) }
-      return simulator(name: name, target: try target(named: String(name.dropFirst(4)), of: name), note: nil)
+      let target = try target(named: String(name.dropFirst(4)), of: name)
+      return simulator(name: name, target: target, note: nil, options)
     }
   }
 
@@ -36,9 +37,11 @@ enum DeviceName {
     }
   }
 
-  private static func simulator(name: String, target: Target?, note: String?) -> Resolved {
+  private static func simulator(
+    name: String, target: Target?, note: String?, _ options: SimulatorOptions
+  ) -> Resolved {
     Resolved(
       description: DeviceDescription(name: name, kind: .simulator, target: target, note: note),
-      makeBackend: { () throws(DeviceError) in try SimulatorBackend(target: target) })
+      makeBackend: { () throws(DeviceError) in try SimulatorBackend(target: target, options) })
   }
 }

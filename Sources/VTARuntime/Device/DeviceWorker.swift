@@ -10,9 +10,12 @@ package final class DeviceWorker: Sendable {
   private let thread: DeviceThread
   private let shared: SharedDescription
 
+  /// - Parameter simulator: used if the name means the simulator.
   /// - Throws: ``DeviceError``: the name is unknown (the sentence lists what exists), or the device can't be opened.
-  package static func open(_ name: String) throws(DeviceError) -> DeviceWorker {
-    try DeviceWorker(DeviceName.resolve(name))
+  package static func open(
+    _ name: String, simulator: SimulatorOptions = SimulatorOptions()
+  ) throws(DeviceError) -> DeviceWorker {
+    try DeviceWorker(DeviceName.resolve(name, simulator))
   }
 
   init(_ resolved: DeviceName.Resolved) throws(DeviceError) {

@@ -6,7 +6,8 @@ enum HostOperators {
   static func quantize(_ values: [Float], scale: Float, low: Float, high: Float) -> [Int8] {
     values.map { value in
       let rounded = (value / scale).rounded(.toNearestOrEven)
-      return rounded.isNaN ? 0 : Int8(min(max(rounded, low), high))
+      // The bounds lie in Int8's range.
+      return rounded.isNaN ? 0 : Int8(truncatingIfNeeded: Int32(min(max(rounded, low), high)))
     }
   }
 

@@ -40,7 +40,9 @@ struct ModelLoader {
       let regions = try module.regions.map { region in
         let address = try memory.allocate(region.byteCount)
         switch region.role {
-        case .constant(let bytes), .microOps(let bytes): try backend.copyIn(bytes, to: address)
+        case .constant(let bytes), .microOps(let bytes):
+          try backend.copyIn(bytes, to: address)
+          backend.seal(address)
         case .workspace: break
         }
         return address
@@ -77,6 +79,8 @@ struct ModelLoader {
     for word in words { word.append(to: &bytes) }
     let address = try memory.allocate(UInt64(bytes.count))
     try backend.copyIn(bytes, to: address)
+    backend.seal(address)
+    backend.adopt(program: address, count: UInt32(words.count))
     return ResidentModel.Program(address: address, count: UInt32(words.count))
   }
 

@@ -10,16 +10,18 @@ struct TraceCommand: ParsableCommand {
   /// Prints `FILE: ok` or `FILE: differs at 0xADDRESS` per file.
   struct Check: ParsableCommand {
     enum Simulator: String, CaseIterable, ExpressibleByArgument {
-      case plain
+      case plain, fast
     }
 
     static let configuration = CommandConfiguration(
       abstract: "Replays recorded runs under the profile named in each file and compares memory after them.")
 
     @Option(help: "Which simulator replays.")
-    var simulator = Simulator.plain
+    var simulator = Simulator.fast
 
-    @Flag(help: "Also list what each run does on which implementations differ.")
+    @OptionGroup var kernels: KernelOption
+
+    @Flag(help: "Also list what each run does on which implementations differ; by the plain simulator.")
     var strict = false
 
     @Flag(help: "Print the result as JSON.")
@@ -56,18 +58,33 @@ struct TraceCommand: ParsableCommand {
       do {
         let run = try RecordedRun(try FileInput.read(file))
         let memory = try run.memoryBefore()
-        var simulator = try FunctionalSimulator(target: run.target, isStrict: strict)
-        try simulator.run(
-          instructionAddress: run.instructionAddress, count: run.instructionCount, memory: memory)
+        let observations = try replay(run, memory)
         let difference = try run.firstDifference(memory)
         return Result(
           file: file, ok: difference == nil, differsAt: difference.map { "0x" + String($0, radix: 16) },
-          observations: simulator.observations.map { "\($0)" })
+          observations: observations.map { "\($0)" })
       } catch let failure as Failure {
         throw failure
       } catch {
         throw Failure(file, error)
       }
+    }
+
+    /// What the fast simulator leaves to the plain one runs there.
+    private func replay(
+      _ run: RecordedRun, _ memory: SimulatedMemory
+    ) throws -> [PortabilityMonitor.Observation] {
+      if simulator == .fast, !strict, let kernels = try kernels.resolved(),
+        let program = try run.translation(kernels: kernels),
+        let simulator = FastSimulator(target: run.target, kernels: kernels)
+      {
+        try simulator.run(program, memory: memory)
+        return []
+      }
+      var simulator = try FunctionalSimulator(target: run.target, isStrict: strict)
+      try simulator.run(
+        instructionAddress: run.instructionAddress, count: run.instructionCount, memory: memory)
+      return simulator.observations
     }
   }
 

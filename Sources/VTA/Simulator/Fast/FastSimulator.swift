@@ -15,9 +15,11 @@ package final class FastSimulator {
   private let ownTiles: UnsafeMutableRawBufferPointer
   private let zeroTile: UnsafePointer<UInt8>
   private let tileBytes: Int
+  private let executor: (any ParallelExecutor)?
 
+  /// - Parameter executor: cores to share large instructions among; `nil`: this one.
   /// - Returns: `nil` for blocks that no kernel handles.
-  package init?(target: Target, kernels: KernelSet) {
+  package init?(target: Target, kernels: KernelSet, executor: (any ParallelExecutor)? = nil) {
     let c = target.configuration
     var sets: UnsafePointer<UnsafePointer<vta_kernel_set>?>?
     guard c.block % 4 == 0, kernels.index < vta_kernel_sets(&sets),
@@ -25,6 +27,7 @@ package final class FastSimulator {
     else { return nil }
     self.target = target
     self.kernels = kernels
+    self.executor = executor
     gemmKernel = kernel
     inp = .allocate(byteCount: c.depth(.inp) * c.batch * c.block, alignment: 64)
     let accBytes = UnsafeMutableRawBufferPointer.allocate(
@@ -187,38 +190,74 @@ package final class FastSimulator {
 
   // MARK: Loops
 
+  /// Tile products and ALU tiles below which waking another core costs more than it saves.
+  private static let productsWorthSharing = 4096
+  private static let tilesWorthSharing = 512
+
   private func gemm(_ calls: GemmCalls) {
-    for call in calls.calls {
-      call.positions.withUnsafeBufferPointer { positions in
-        call.steps.withUnsafeBufferPointer { steps in
-          var arguments = vta_gemm(
-            acc: acc.baseAddress, inp: inp.baseAddress?.assumingMemoryBound(to: UInt8.self),
-            tiles: UnsafePointer(tiles.baseAddress), positions: positions.baseAddress,
-            position_count: positions.count,
-            steps: steps.baseAddress, step_count: steps.count, acc_shift: 0, inp_shift: 0, wgt_shift: 0,
-            block: target.configuration.block)
-          for shift in calls.shifts {
-            (arguments.acc_shift, arguments.inp_shift, arguments.wgt_shift) = (
-              shift.acc, shift.inp, shift.wgt
-            )
-            gemmKernel(&arguments)
-          }
-        }
+    guard let executor, executor.width > 1, calls.isDisjoint, calls.productCount >= Self.productsWorthSharing
+    else { return gemm(calls, rows: 0..<calls.rowCount) }
+    let width = executor.width
+    // Whole groups of eight rows, as kernels like them.
+    let share = (calls.rowCount + 8 * width - 1) / (8 * width) * 8
+    executor.perform { index in
+      let first = min(index * share, calls.rowCount)
+      gemm(calls, rows: first..<min(first + share, calls.rowCount))
+    }
+  }
+
+  /// - Parameter rows: counted through all shifts, calls and positions.
+  private func gemm(_ calls: GemmCalls, rows: Range<Int>) {
+    var first = 0
+    for shift in calls.shifts {
+      for call in calls.calls {
+        let own = rows.clamped(to: first..<first + call.positions.count)
+        if !own.isEmpty { gemm(call, own.lowerBound - first..<own.upperBound - first, shift) }
+        first += call.positions.count
+      }
+    }
+  }
+
+  private func gemm(
+    _ call: GemmCalls.Call, _ rows: Range<Int>, _ shift: (acc: Int32, inp: Int32, wgt: Int32)
+  ) {
+    call.positions.withUnsafeBufferPointer { positions in
+      call.steps.withUnsafeBufferPointer { steps in
+        var arguments = vta_gemm(
+          acc: acc.baseAddress, inp: inp.baseAddress?.assumingMemoryBound(to: UInt8.self),
+          tiles: UnsafePointer(tiles.baseAddress),
+          positions: positions.baseAddress?.advanced(by: rows.lowerBound), position_count: rows.count,
+          steps: steps.baseAddress, step_count: steps.count, acc_shift: shift.acc, inp_shift: shift.inp,
+          wgt_shift: shift.wgt, block: target.configuration.block)
+        gemmKernel(&arguments)
       }
     }
   }
 
   private func aluImmediate(_ list: TranslatedProgram.AluList, _ chain: [(operation: Int32, value: Int32)]) {
-    // Stretches that stay in the first-level cache go through the whole chain.
     let count = list.dst.count
-    let stretch = chain.count > 1 ? max(1, 4096 / lanes) : max(1, count)
+    guard let executor, executor.width > 1, list.isInPlace, count >= Self.tilesWorthSharing else {
+      return aluImmediate(list, chain, tiles: 0..<count)
+    }
+    let share = (count + executor.width - 1) / executor.width
+    executor.perform { index in
+      let first = min(index * share, count)
+      aluImmediate(list, chain, tiles: first..<min(first + share, count))
+    }
+  }
+
+  private func aluImmediate(
+    _ list: TranslatedProgram.AluList, _ chain: [(operation: Int32, value: Int32)], tiles: Range<Int>
+  ) {
+    // Stretches that stay in the first-level cache go through the whole chain.
+    let stretch = chain.count > 1 ? max(1, 4096 / lanes) : max(1, tiles.count)
     list.dst.withUnsafeBufferPointer { dst in
       list.src.withUnsafeBufferPointer { src in
         guard let dst = dst.baseAddress, let src = src.baseAddress else { return }
-        for first in stride(from: 0, to: count, by: stretch) {
+        for first in stride(from: tiles.lowerBound, to: tiles.upperBound, by: stretch) {
+          let count = min(stretch, tiles.upperBound - first)
           for (operation, value) in chain {
-            vta_alu_immediate(
-              acc.baseAddress, dst + first, src + first, min(stretch, count - first), lanes, operation, value)
+            vta_alu_immediate(acc.baseAddress, dst + first, src + first, count, lanes, operation, value)
           }
         }
       }

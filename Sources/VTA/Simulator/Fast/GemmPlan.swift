@@ -108,6 +108,11 @@ struct GemmCalls {
   let calls: [Call]
   /// acc, inp (bytes), wgt (tiles).
   let shifts: [(acc: Int32, inp: Int32, wgt: Int32)]
+  /// No accumulator row comes twice in all calls and shifts: they may be computed at the same time.
+  let isDisjoint: Bool
+  /// Rows in all, and tile products in all.
+  let rowCount: Int
+  let productCount: Int
 
   init(_ plan: GemmPlan, _ c: HardwareConfiguration) {
     let (batch, block) = (c.batch, c.block)
@@ -125,5 +130,12 @@ struct GemmCalls {
     shifts = plan.shifts.map {
       (Int32($0.acc * batch * block * 4), Int32($0.inp * batch * block), Int32($0.wgt))
     }
+    rowCount = shifts.count * calls.reduce(0) { $0 + $1.positions.count }
+    productCount = shifts.count * calls.reduce(0) { $0 + $1.positions.count * $1.steps.count }
+    var rows: Set<Int32> = []
+    for shift in shifts {
+      for call in calls { for position in call.positions { rows.insert(position.acc + shift.acc) } }
+    }
+    isDisjoint = rows.count == rowCount
   }
 }

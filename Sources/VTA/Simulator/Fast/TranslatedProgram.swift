@@ -37,7 +37,7 @@ package final class TranslatedProgram {
   }
 
   package let target: Target
-  let kernels: KernelSet
+  package let kernels: KernelSet
   let operations: [Operation]
   let gemms: [GemmCalls]
   /// Offsets in lanes.
