@@ -6,7 +6,7 @@ BIN := .build/release
 PYTHON := .venv/bin/python
 SOURCES := $(shell git ls-files '*.swift' ':!*.pb.swift' ':!*.grpc.swift')
 
-.PHONY: demo test build release check bench fuzz mutate clean reference protos setup
+.PHONY: demo test build release check bench bench-ort fuzz mutate clean reference protos setup
 
 demo: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Examples/digits/demo.py
@@ -30,6 +30,10 @@ check: setup
 
 bench: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/bench.py
+
+# Whole networks beside ONNX Runtime's int8, in alternation.
+bench-ort: build .venv
+	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/bench_ort.py
 
 # The pages of Documentation/Reference from the tables in Sources/VTA.
 reference: build

@@ -19,10 +19,12 @@ typedef struct {
   int32_t inp;
 } vta_position;
 
-/* One tile product: inputs relative to the position, in bytes, and an index of the table of packed tiles. */
+/* One tile product: inputs relative to the position, in bytes, and an index of the table of packed tiles; in a pair of
+ * calls also the tile of the second. */
 typedef struct {
   int32_t inp;
   int32_t wgt;
+  int32_t pair_wgt;
 } vta_step;
 
 /* Every position accumulates every step: acc[o] += sum over k of inp[k] * w[o][k], modulo 2^32. */
@@ -38,6 +40,9 @@ typedef struct {
   int32_t acc_shift;
   int32_t inp_shift;
   int32_t wgt_shift;
+  /* Not zero: two calls at once, whose inputs are the same; the second's accumulators are so many bytes further, its
+   * tiles are pair_wgt. Only for kernel sets that can. */
+  int32_t pair_acc;
   /* 4, 8, 16, 32 … */
   size_t block;
 } vta_gemm;
@@ -46,6 +51,8 @@ typedef struct {
   const char *name;
   /* XORed onto inputs when they are loaded: 0x80 where the kernel wants them unsigned. */
   uint8_t input_bias;
+  /* Whether gemm takes pairs of calls of this block. */
+  int (*takes_pairs)(size_t block);
   void (*gemm)(const vta_gemm *);
 } vta_kernel_set;
 

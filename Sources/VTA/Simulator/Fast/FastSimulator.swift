@@ -228,7 +228,7 @@ package final class FastSimulator {
           tiles: UnsafePointer(tiles.baseAddress),
           positions: positions.baseAddress?.advanced(by: rows.lowerBound), position_count: rows.count,
           steps: steps.baseAddress, step_count: steps.count, acc_shift: shift.acc, inp_shift: shift.inp,
-          wgt_shift: shift.wgt, block: target.configuration.block)
+          wgt_shift: shift.wgt, pair_acc: call.pairAcc, block: target.configuration.block)
         gemmKernel(&arguments)
       }
     }

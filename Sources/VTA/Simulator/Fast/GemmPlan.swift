@@ -1,5 +1,3 @@
-internal import CVTAKernels
-
 /// A GEMM instruction, rearranged: it only accumulates, so its steps may come in any order. Accumulators that receive the
 /// same weights from inputs at equal distances are positions of one call; what they receive are its steps.
 struct GemmPlan {
@@ -95,47 +93,5 @@ struct GemmPlan {
   private static func withDistinctAccumulators(_ call: Call) -> [Call] {
     if Set(call.positions.map(\.acc)).count == call.positions.count { return [call] }
     return call.positions.map { Call(positions: [$0], steps: call.steps) }
-  }
-}
-
-/// The plan as kernels read it: byte offsets, one position per batch row.
-struct GemmCalls {
-  struct Call {
-    let positions: [vta_position]
-    let steps: [vta_step]
-  }
-
-  let calls: [Call]
-  /// acc, inp (bytes), wgt (tiles).
-  let shifts: [(acc: Int32, inp: Int32, wgt: Int32)]
-  /// No accumulator row comes twice in all calls and shifts: they may be computed at the same time.
-  let isDisjoint: Bool
-  /// Rows in all, and tile products in all.
-  let rowCount: Int
-  let productCount: Int
-
-  init(_ plan: GemmPlan, _ c: HardwareConfiguration) {
-    let (batch, block) = (c.batch, c.block)
-    calls = plan.calls.map { call in
-      Call(
-        positions: call.positions.flatMap { position in
-          (0..<batch).map { row in
-            vta_position(
-              acc: Int32((position.acc * batch + row) * block * 4),
-              inp: Int32((position.inp * batch + row) * block))
-          }
-        },
-        steps: call.steps.map { vta_step(inp: Int32($0.inp * batch * block), wgt: Int32($0.wgt)) })
-    }
-    shifts = plan.shifts.map {
-      (Int32($0.acc * batch * block * 4), Int32($0.inp * batch * block), Int32($0.wgt))
-    }
-    rowCount = shifts.count * calls.reduce(0) { $0 + $1.positions.count }
-    productCount = shifts.count * calls.reduce(0) { $0 + $1.positions.count * $1.steps.count }
-    var rows: Set<Int32> = []
-    for shift in shifts {
-      for call in calls { for position in call.positions { rows.insert(position.acc + shift.acc) } }
-    }
-    isDisjoint = rows.count == rowCount
   }
 }

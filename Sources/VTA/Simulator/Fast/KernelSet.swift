@@ -17,6 +17,13 @@ package struct KernelSet: Sendable {
     }
   }()
 
+  /// Whether two GEMM calls with the same inputs can be computed at once.
+  func takesPairs(block: Int) -> Bool {
+    var sets: UnsafePointer<UnsafePointer<vta_kernel_set>?>?
+    guard index < vta_kernel_sets(&sets), let set = sets?[index]?.pointee else { return false }
+    return set.takes_pairs(block) != 0
+  }
+
   package static func named(_ name: String) -> KernelSet? { available.first { $0.name == name } }
 
   /// Multiply-accumulates per second that the best int8 dot product of this machine reaches from registers, on one core.

@@ -246,7 +246,8 @@ package struct ProgramTranslator {
     } else {
       guard let plan = GemmPlan(kernel, gemm) else { throw Unsuitable() }
       index = gemms.count
-      gemms.append(GemmCalls(plan, target.configuration))
+      gemms.append(
+        GemmCalls(plan, target.configuration, pairs: kernels.takesPairs(block: target.configuration.block)))
       gemmIndices[key] = index
     }
     operations.append(.gemm(index))
