@@ -97,7 +97,9 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
       throw Failure(file, "the fast simulator leaves this program to the plain one; there is nothing to time")
     }
     let memory = try run.memoryBefore()
-    guard let simulator = options.simulator(for: translated) else { throw Failure(file, "there are no kernels for it") }
+    guard let simulator = options.simulator(for: translated) else {
+      throw Failure(file, "there are no kernels for it")
+    }
     let times = try (0..<repeats).map { _ in try seconds { try simulator.run(translated, memory: memory) } }
     var plainSeconds: Double?
     if plain {
