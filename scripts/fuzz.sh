@@ -34,6 +34,10 @@ for decoder; do
     result="FOUND ${found:-nothing kept}, see $log"
     status=1
   fi
+  if [ $code -eq 0 ] && [ -z "$coverage" ]; then
+    result="NOTHING MEASURED: the build has no coverage counters, see $log"
+    status=1
+  fi
   printf '%-16s %10s %9s %9s  %s\n' "$decoder" "${executions:--}" "${coverage:--}" "${peak:--}" "$result"
 done
 exit $status

@@ -60,6 +60,8 @@ def modules():
             write("vtab", name, contents)
             offset, length = struct.unpack_from("<QQ", contents, 64 + 8)
             write("manifest", name, contents[offset : offset + length])
+            if name == COMPILED[-1]:
+                write("assembly", name, succeed("vtactl", "disassemble", output).stdout.encode())
 
 
 def recorded_run(path):

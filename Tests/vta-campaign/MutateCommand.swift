@@ -13,7 +13,7 @@ struct MutateCommand: ParsableCommand {
   )
 
   @Option(help: "Mutants per program and kind.")
-  var limit = 24
+  var limit = 6
 
   @Option(help: "Random legal interleavings of an accepted mutant of up to 300 instructions.")
   var schedules = 1000
@@ -25,7 +25,7 @@ struct MutateCommand: ParsableCommand {
   var sample: String?
 
   @Option(help: "Mutants of the sample per program and verdict.")
-  var sampleLimit = 2
+  var sampleLimit = 4
 
   @Argument(help: "Recorded runs and ONNX models; models are compiled for every target.")
   var files: [String]
@@ -41,7 +41,7 @@ struct MutateCommand: ParsableCommand {
       let findings = try subject.program.findings()
       if let finding = findings.first {
         let line = "\(subject.program.name): \(findings.count) findings, \(finding)"
-        print("not mutated: \(line)")
+        Self.say("not mutated: \(line)")
         if subject.isCompiled { alarms.append(line) }
         continue
       }
@@ -50,19 +50,22 @@ struct MutateCommand: ParsableCommand {
       try sampler?.write()
       counts.merge(found) { $0 + $1 }
       let total = found.values.reduce(Campaign.Count(), +)
-      print(
+      Self.say(
         "\(subject.program.name) (\(subject.program.target.description), \(subject.program.words.count) "
           + "instructions): \(total.mutants) mutants, \(total.refused) refused, "
           + "\(total.harmful.count) harmful accepted")
     }
-    print("")
-    print(Self.table(counts))
-    print("\(ContinuousClock.now - start)")
+    Self.say("")
+    Self.say(Self.table(counts))
+    Self.say("\(ContinuousClock.now - start)")
     let harmful = counts.values.flatMap(\.harmful)
-    for line in harmful.prefix(40) { print("HARMFUL: \(line)") }
-    for line in alarms { print("FALSE ALARM: \(line)") }
+    for line in harmful.prefix(40) { Self.say("HARMFUL: \(line)") }
+    for line in alarms { Self.say("FALSE ALARM: \(line)") }
     if !harmful.isEmpty || !alarms.isEmpty { throw ExitCode.failure }
   }
+
+  /// At once, even into a pipe: a campaign takes minutes.
+  private static func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
 
   private static func table(_ counts: [String: Campaign.Count]) -> String {
     func line(_ name: String, _ count: Campaign.Count) -> String {

@@ -16,6 +16,15 @@ extension FuzzedDecoder {
   /// The manifest of a `.vtab` file alone, between sections of fixed contents.
   static let manifest = FuzzedDecoder(name: "manifest") { feedModule(ModuleBytes.around(manifest: $0)) }
 
+  /// Assembly text, with a lower bound on what it may describe than `vtactl` has, for more executions.
+  static let assembly = FuzzedDecoder(name: "assembly") { bytes in
+    guard let module = try? Assembler.module(from: bytes, contentBytesMax: 1 << 20) else { return nil }
+    guard let again = try? Assembler.module(from: AssemblyWriter.text(module)), again == module else {
+      return "the assembled module \(module.name) changes when it is disassembled and assembled again"
+    }
+    return nil
+  }
+
   /// A module that is accepted is written and read again, and all of its programs are verified.
   private static func feedModule(_ bytes: [UInt8]) -> String? {
     guard let file = try? ModuleReader.read(bytes) else { return nil }
