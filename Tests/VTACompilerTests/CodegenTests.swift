@@ -90,13 +90,27 @@ enum RandomGraph {
     let source = graph.values[input]
     let y = window(source.height, &random)
     let x = window(source.width, &random)
-    let isDepthwise = Int.random(in: 0..<4, using: &random) == 0
-    let outputs = isDepthwise ? source.channels : Int.random(in: 1...70, using: &random)
-    let count = outputs * (isDepthwise ? 1 : source.channels) * y.kernel * x.kernel
+    let kind = Int.random(in: 0..<5, using: &random)
+    let isDepthwise = kind == 0
+    let divisors = (1...source.channels).filter { source.channels % $0 == 0 }
+    let groups = kind < 3 ? divisors.randomElement(using: &random) ?? 1 : 1
+    let outputs =
+      isDepthwise
+      ? source.channels
+      : kind == 1
+        ? groups * Int.random(in: 1...4, using: &random)
+        : kind == 2 ? source.channels : Int.random(in: 1...70, using: &random)
+    let count = outputs * (isDepthwise ? 1 : source.channels / groups) * y.kernel * x.kernel
     let uniform = Int.random(in: 0..<3, using: &random) == 0
-    let weights = (0..<count).map { _ in uniform ? 5 : Int8.random(in: -127...127, using: &random) }
+    var weights = (0..<count).map { _ in uniform ? 5 : Int8.random(in: -127...127, using: &random) }
+    if kind == 3 {
+      // Whole tiles of zeros, which need no work.
+      for index in weights.indices where index < weights.count / 2 { weights[index] = 0 }
+    }
     let term = AccumulateTerm(
-      input: input, weights: isDepthwise ? .depthwise(weights) : .dense(weights),
+      input: input,
+      weights: isDepthwise
+        ? .depthwise(weights) : kind < 3 ? .grouped(weights, groups: groups) : .dense(weights),
       kernel: (y.kernel, x.kernel), stride: (y.stride, x.stride),
       padding: Padding(top: y.before, left: x.before, bottom: y.after, right: x.after))
     add(
@@ -216,6 +230,12 @@ enum NaiveInteger {
                 switch term.weights {
                 case .depthwise(let weights): sum &+= value(o) &* Int32(weights[o * taps + tap])
                 case .positional(let weights): sum &+= value(o) &* Int32(weights[y * out.width + x])
+                case .grouped(let weights, let groups):
+                  let width = source.channels / groups
+                  let first = o / (out.channels / groups) * width
+                  for i in 0..<width {
+                    sum &+= value(first + i) &* Int32(weights[(o * width + i) * taps + tap])
+                  }
                 case .dense(let weights):
                   for i in 0..<source.channels {
                     sum &+= value(i) &* Int32(weights[(o * source.channels + i) * taps + tap])

@@ -47,6 +47,48 @@ def convolution(name, channels_in, channels_out, height, width, kernel, attribut
     return net.case(y, calibration_count=16 if height * width > 1 else 128)
 
 
+# Groups: (groups, channels in, channels out, extent, kernel, other attributes).
+@family(
+    "grouped",
+    {
+        "depthwise": (32, 32, 32, 8, 3, {"pads": [1, 1, 1, 1]}),
+        "depthwise_stride2_odd": (19, 19, 19, 9, 3, {"pads": [1, 1, 1, 1], "strides": [2, 2]}),
+        "depthwise_pointwise": (20, 20, 20, 5, 1, {}),
+        "depthwise_doubled": (10, 10, 20, 7, 3, {"pads": [1, 1, 1, 1]}),
+        "depthwise_large": (144, 144, 144, 56, 3, {"pads": [1, 1, 1, 1]}),
+        "of_4": (16, 64, 64, 7, 3, {"pads": [1, 1, 1, 1]}),
+        "of_32": (4, 128, 128, 7, 3, {"pads": [1, 1, 1, 1]}),
+        "of_32_large": (32, 1024, 1024, 14, 3, {"pads": [1, 1, 1, 1], "strides": [2, 2]}),
+        "of_3_to_5": (7, 21, 35, 6, 3, {"pads": [1, 1, 1, 1]}),
+        "two_halves": (2, 24, 40, 6, 5, {"pads": [2, 2, 2, 2]}),
+    },
+)
+def grouped_convolution(name, groups, channels_in, channels_out, extent, kernel, attributes):
+    net = Network(name)
+    kernel = [kernel, kernel]
+    weights = net.weight(channels_out, channels_in // groups, *kernel)
+    bias = net.uniform(-0.3, 0.3, channels_out)
+    y = net.node(
+        "Conv", net.input(channels_in, extent, extent), weights, bias, kernel_shape=kernel, group=groups, **attributes
+    )
+    return net.case(net.node("Relu", y), calibration_count=16 if channels_in * extent < 1000 else 3)
+
+
+@case
+def mobile_block():
+    """MobileNetV2's: expand, depthwise, project, each normalized; the shortcut joins the narrow ends."""
+    net = Network("mobile_block")
+
+    def relu6(y):
+        return net.node("Clip", y, net.constant(np.float32(0)), net.constant(np.float32(6)))
+
+    x = net.norm(net.conv(net.input(3, 12, 12), 3, 24, 3, bias=False, strides=[2, 2], pads=[1] * 4), 24)
+    y = relu6(net.norm(net.conv(x, 24, 144, 1, bias=False), 144))
+    y = net.node("Conv", y, net.weight(144, 1, 3, 3), kernel_shape=[3, 3], group=144, pads=[1] * 4)
+    y = net.norm(net.conv(relu6(net.norm(y, 144)), 144, 24, 1, bias=False), 24)
+    return net.case(net.node("Add", x, y), decibels=20)
+
+
 # Layers that do not fit the scratchpads at once.
 @family(
     "large",
@@ -273,6 +315,34 @@ def add_constant_per_channel():
     net = Network("add_constant_per_channel")
     y = net.conv(net.input(16, 5, 5), 16, 16, 3, bias=False)
     return net.case(net.node("Add", y, net.uniform(-0.5, 0.5, 1, 16, 1, 1)))
+
+
+@family(
+    "constant",
+    {
+        "mul_channels": ("Mul", (1, 16, 1, 1), False),
+        "mul_one": ("Mul", (), True),
+        "div_channels": ("Div", (16, 1, 1), False),
+        "sub_channels": ("Sub", (1, 16, 1, 1), False),
+        "sub_from": ("Sub", (1,), True),
+    },
+)
+def constant_operand(name, operator, shape, is_first):
+    """Behind a convolution it is folded; behind MaxPool it is a layer."""
+    net = Network(name)
+    y = net.conv(net.input(16, 6, 6), 16, 16, 3)
+    for _ in range(2):
+        operands = [y, net.uniform(0.4, 1.5, *shape)]
+        y = net.node(operator, *(reversed(operands) if is_first else operands))
+        y = net.node("MaxPool", y, kernel_shape=[2, 2])
+    return net.case(y, decibels=SEVERAL_LAYERS)
+
+
+@case
+def sub_two_convs():
+    net = Network("sub_two_convs")
+    x = net.input(16, 6, 6)
+    return net.case(net.node("Sub", net.conv(x, 16, 24, 3), net.node("Relu", net.conv(x, 16, 24, 3))))
 
 
 @family(

@@ -73,11 +73,13 @@ class QuantizedNetwork:
             result = np.einsum("nchwij,hw->nchw", windows, weights)
         elif term["kind"] == "depthwise":
             result = np.einsum("nchwij,cij->nchw", windows, weights)
+        elif term["kind"] == "grouped":
+            parts = zip(
+                np.split(windows, term["groups"], 1), np.split(weights, term["groups"]), strict=True
+            )
+            result = np.concatenate([matrix_products(*part) for part in parts], 1)
         else:
-            count, channels, height, width, *kernel = windows.shape
-            columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(count * height * width, -1)
-            result = (columns @ weights.reshape(len(weights), -1).T).reshape(count, height, width, -1)
-            result = result.transpose(0, 3, 1, 2)
+            result = matrix_products(windows, weights)
         return result.astype(np.int64)
 
     def max_pool(self, step, host, device):
@@ -102,6 +104,13 @@ class QuantizedNetwork:
     def reshape(self, step, host, device):
         x = host[step["input"]]
         return x.reshape(len(x), *step["shape"][1:])
+
+
+def matrix_products(windows, weights):
+    count, channels, height, width, *kernel = windows.shape
+    columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(count * height * width, -1)
+    result = (columns @ weights.reshape(len(weights), -1).T).reshape(count, height, width, -1)
+    return result.transpose(0, 3, 1, 2)
 
 
 def padded_windows(x, kernel, stride, padding, outside):

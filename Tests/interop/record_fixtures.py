@@ -33,6 +33,8 @@ def every_operator(name, opset):
         y = net.node("Dropout", y, net.constant(np.float32(0.25)), *([net.constant(False)] if opset > 12 else []))
         bounds = [net.node("Constant", value_float=value) for value in (0.1, 1.5)]
     y = net.node("Clip", y, *bounds)
+    y = net.node("Sub", net.node("Mul", y, net.uniform(0.5, 1.5, 3, 1, 1)), net.uniform(-1, 1, 3, 1, 1))
+    y = net.node("Div", y, net.constant(np.float32(0.8)))
     y = net.node("MaxPool", y, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
     y = net.node("AveragePool", y, kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1])
     flat = net.node("Flatten", y)
@@ -59,6 +61,14 @@ def every_operator(name, opset):
 def convolution(name, channels_in, channels_out, height, width, kernel, attributes):
     net = Network(name)
     return net.case(net.conv(net.input(channels_in, height, width), channels_in, channels_out, kernel, **attributes))
+
+
+@family("grouped", {"depthwise": (4, 4), "doubled": (4, 8), "of_2": (2, 6), "norm": (2, 4)})
+def grouped_convolution(name, groups, channels_out):
+    net = Network(name)
+    weights, bias = net.weight(channels_out, 4 // groups, 3, 2), net.uniform(-1, 1, channels_out)
+    y = net.node("Conv", net.input(4, 5, 4), weights, bias, group=groups, pads=[1, 0, 0, 1])
+    return net.case(net.norm(y, channels_out) if name.endswith("norm") else y)
 
 
 @case
@@ -143,6 +153,24 @@ def add_constant(name, shape):
     net = Network(name)
     y = net.node("Add", net.uniform(-1, 1, *shape), net.input(2, 3, 3))
     return net.case(net.node("Add", y, net.uniform(-1, 1, *shape)))
+
+
+@family("arithmetic", {"mul": ("Mul",), "sub": ("Sub",), "div": ("Div",)})
+def constant_operands(name, operator):
+    """On either side as far as that exists, per channel and one for all, as layers and folded."""
+    net = Network(name)
+    y = net.conv(net.input(2, 3, 3), 2, 3, 1)
+    y = net.node(operator, net.node("Relu", y), net.uniform(0.5, 2, 3, 1, 1))
+    if operator != "Div":
+        y = net.node(operator, net.constant(np.float32(-0.7)), y)
+    return net.case(net.node(operator, net.node("MaxPool", y, kernel_shape=[2, 2]), net.uniform(0.5, 2, 1)))
+
+
+@case
+def sub_activations():
+    net = Network("sub_activations")
+    x = net.input(2, 3, 3)
+    return net.case(net.node("Sub", net.node("Relu", x), x))
 
 
 @case

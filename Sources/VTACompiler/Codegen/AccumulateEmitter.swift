@@ -24,7 +24,7 @@ extension LayerEmitter {
     let location = constants.place(requantization.tiles(constants), .acc)
     let chosen = Tiling.best(
       outputBlocks: blocks(value.channels), rows: value.height, columns: value.width
-    ) { cost(layer, tiles, $0, requantization) }
+    ) { cost(layer, tiles, $0, requantization, output: value) }
     guard let tiling = chosen else {
       throw .layer(
         name: step.name, op: step.op,
@@ -44,34 +44,45 @@ extension LayerEmitter {
 
   /// DRAM bytes of the layer under a tiling, an instruction counted as 64; `nil` if a tile does not fit.
   private func cost(
-    _ layer: Accumulate, _ tiles: [TermTiles], _ tiling: Tiling, _ requantization: Requantization
+    _ layer: Accumulate, _ tiles: [TermTiles], _ tiling: Tiling, _ requantization: Requantization,
+    output: QuantizedValue
   ) -> Int? {
     let pixels = tiling.rows * tiling.columns
     let constantTiles = requantization.tilesPerBlock * tiling.outputBlocks
     guard tiling.outputBlocks * pixels + constantTiles <= accumulators.capacity else { return nil }
-    var perTile = 2 * 64 + tiling.outputBlocks * pixels * configuration.elementBytes(.out)
-    var perBlockGroup = 0
-    for (index, term) in layer.terms.enumerated() {
-      guard let chunks = chunks(term, tiles[index], index, tiling) else { return nil }
-      let window = windowSize(term, tiling, taps: 0..<term.kernel.height)
-      let inputBlocks = tiles[index].isDense ? tiles[index].inputBlocks : tiling.outputBlocks
-      perTile += inputBlocks * window * configuration.elementBytes(.inp) + chunks.count * 3 * 64
-      let weightBytes =
-        chunks.reduce(0) { $0 + weightTiles(tiles[index], $1) }
-        * configuration.elementBytes(.wgt)
-      // Weights of one chunk stay in their slot from tile to tile.
-      if chunks.count == 1 && layer.terms.count <= 2 {
-        perBlockGroup += weightBytes
-      } else {
-        perTile += weightBytes
-      }
-    }
     func parts(_ extent: Int, _ size: Int) -> Int { (extent + size - 1) / size }
-    let groups = parts(requantization.blocks, tiling.outputBlocks)
-    let pixelsTiles =
-      parts(requantization.height(layer, graph), tiling.rows)
-      * parts(requantization.width(layer, graph), tiling.columns)
-    return groups * (perBlockGroup + pixelsTiles * perTile)
+    let pixelTiles = parts(output.height, tiling.rows) * parts(output.width, tiling.columns)
+    let groups = Tiling.ranges(requantization.blocks, tiling.outputBlocks)
+    // Where all outputs see the same inputs, the first group of output blocks stands for all.
+    let isSame = zip(layer.terms, tiles).allSatisfy { $1.hasSameInputs }
+    var total = 0
+    for group in isSame ? [0..<tiling.outputBlocks] : groups {
+      let tiling = Tiling(outputBlocks: group.count, rows: tiling.rows, columns: tiling.columns)
+      var perTile = 2 * 64 + tiling.outputBlocks * pixels * configuration.elementBytes(.out)
+      var perGroup = 0
+      for (index, term) in layer.terms.enumerated() {
+        guard let chunks = chunks(term, tiles[index], index, tiling, firstOutput: group.lowerBound) else {
+          return nil
+        }
+        let window = windowSize(term, tiling, taps: 0..<term.kernel.height)
+        perTile += inputBlocks(chunks) * window * configuration.elementBytes(.inp) + chunks.count * 3 * 64
+        let weightBytes =
+          chunks.reduce(0) { $0 + weightTiles(tiles[index], $1) } * configuration.elementBytes(.wgt)
+        // Weights of one chunk stay in their slot from tile to tile.
+        if chunks.count == 1 && layer.terms.count <= 2 {
+          perGroup += weightBytes
+        } else {
+          perTile += weightBytes
+        }
+      }
+      total += perGroup + pixelTiles * perTile
+    }
+    return isSame ? total * groups.count : total
+  }
+
+  /// Input blocks that the chunks load, each as often as it is loaded; rows that a kernel is cut into count once.
+  private func inputBlocks(_ chunks: [TermChunk]) -> Int {
+    chunks.reduce(0) { $0 + ($1.taps.lowerBound == 0 ? $1.inputs.count : 0) }
   }
 
   private func windowSize(_ term: AccumulateTerm, _ tiling: Tiling, taps: Range<Int>) -> Int {
@@ -80,24 +91,47 @@ extension LayerEmitter {
   }
 
   /// Cuts a term into parts that fit one input slot and one weight slot; `nil` if not even the smallest does.
+  ///
+  /// - Parameter firstOutput: output block at which the tile begins.
   private func chunks(
-    _ term: AccumulateTerm, _ tiles: TermTiles, _ index: Int, _ tiling: Tiling
+    _ term: AccumulateTerm, _ tiles: TermTiles, _ index: Int, _ tiling: Tiling, firstOutput: Int
+  ) -> [TermChunk]? {
+    if !tiles.isDense { return depthwiseChunks(term, tiles, index, tiling) }
+    var result: [TermChunk] = []
+    var start = 0
+    while start < tiling.outputBlocks {
+      // Neighbours that see the same inputs share their loads.
+      let seen = tiles.inputs[firstOutput + start]
+      var end = start + 1
+      while end < tiling.outputBlocks, tiles.inputs[firstOutput + end] == seen { end += 1 }
+      if !seen.isEmpty {
+        guard let chunks = matrixChunks(term, index, tiling, outputs: start..<end, inputs: seen) else {
+          return nil
+        }
+        result += chunks
+      }
+      start = end
+    }
+    return result
+  }
+
+  private func matrixChunks(
+    _ term: AccumulateTerm, _ index: Int, _ tiling: Tiling, outputs: Range<Int>, inputs seen: Range<Int>
   ) -> [TermChunk]? {
     let kernel = 0..<term.kernel.height
     let window = windowSize(term, tiling, taps: kernel)
-    if !tiles.isDense { return depthwiseChunks(term, tiles, index, tiling) }
-    let outputs = 0..<tiling.outputBlocks
-    let tilesPerInput = tiling.outputBlocks * term.kernel.height * term.kernel.width
-    let count = min(inputs.capacity / window, weights.capacity / tilesPerInput, tiles.inputBlocks)
+    let tilesPerInput = outputs.count * term.kernel.height * term.kernel.width
+    let count = min(inputs.capacity / window, weights.capacity / tilesPerInput, seen.count)
     if count > 0 {
-      return Tiling.ranges(tiles.inputBlocks, count).map {
-        TermChunk(term: index, outputs: outputs, inputs: $0, taps: kernel)
+      return Tiling.ranges(seen.count, count).map {
+        TermChunk(
+          term: index, outputs: outputs,
+          inputs: seen.lowerBound + $0.lowerBound..<seen.lowerBound + $0.upperBound, taps: kernel)
       }
     }
-    let rows = min(
-      rowsAtOnce(term, tiling), weights.capacity / (tiling.outputBlocks * term.kernel.width))
+    let rows = min(rowsAtOnce(term, tiling), weights.capacity / (outputs.count * term.kernel.width))
     guard rows > 0 else { return nil }
-    return (0..<tiles.inputBlocks).flatMap { block in
+    return seen.flatMap { block in
       Tiling.ranges(term.kernel.height, rows).map {
         TermChunk(term: index, outputs: outputs, inputs: block..<block + 1, taps: $0)
       }
@@ -150,7 +184,9 @@ extension LayerEmitter {
       after: [half.free])
     let tiling = Tiling(outputBlocks: outputs.count, rows: rows.count, columns: columns.count)
     for (index, term) in layer.terms.enumerated() {
-      for chunk in chunks(term, tiles[index], index, tiling) ?? [] {
+      for chunk in chunks(
+        term, tiles[index], index, tiling, firstOutput: outputs.lowerBound) ?? []
+      {
         last = try emitChunk(
           chunk, term, tiles[index], accumulator: half.base, firstOutput: outputs.lowerBound, rows, columns,
           outputWidth: graph.values[output].width)

@@ -96,6 +96,9 @@ package struct AccumulateTerm: Sendable {
   package enum Weights: Sendable {
     /// `outputChannels × inputChannels × kernelHeight × kernelWidth`, row-major.
     case dense([Int8])
+    /// The channels are cut into groups, and each sees only its own: `outputChannels × inputChannels / groups ×
+    /// kernelHeight × kernelWidth`.
+    case grouped([Int8], groups: Int)
     /// Output channel o sees only input channel o: `channels × kernelHeight × kernelWidth`.
     case depthwise([Int8])
     /// As depthwise, with one weight per output position for all channels and taps: `outputHeight × outputWidth`.

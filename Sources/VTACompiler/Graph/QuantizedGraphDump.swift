@@ -68,11 +68,19 @@ package struct QuantizedGraphDump {
       switch term.weights {
       case .dense(let weights):
         ("dense", Tensor(weights, shape: [output.channels, graph.values[term.input].channels] + window))
+      case .grouped(let weights, let groups):
+        (
+          "grouped",
+          Tensor(weights, shape: [output.channels, graph.values[term.input].channels / groups] + window)
+        )
       case .depthwise(let weights): ("depthwise", Tensor(weights, shape: [output.channels] + window))
       case .positional(let weights): ("positional", Tensor(weights, shape: [output.height, output.width]))
       }
+    var groups: Int?
+    if case .grouped(_, let count) = term.weights { groups = count }
     return TermEntry(
-      input: graph.values[term.input].name, kind: kind, weights: add(tensor, file), kernel: window,
+      input: graph.values[term.input].name, kind: kind, groups: groups, weights: add(tensor, file),
+      kernel: window,
       stride: [term.stride.height, term.stride.width], padding: term.padding.list)
   }
 
@@ -164,6 +172,7 @@ private struct StepEntry: Encodable {
 private struct TermEntry: Encodable {
   var input: String
   var kind: String
+  var groups: Int?
   var weights: String
   var kernel: [Int]
   var stride: [Int]

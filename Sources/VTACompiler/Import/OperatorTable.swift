@@ -32,8 +32,8 @@ struct OperatorRow: Sendable {
   let build: @Sendable (ONNXNode, inout GraphBuilder) throws(CompileError) -> Void
 
   static let all: [OperatorRow] = [
-    .add, .averagePool, .batchNormalization, .clip, .constantNode, .conv, .dropout, .flatten, .gemm,
-    .globalAveragePool, .identity, .matMul, .maxPool, .relu, .reshape, .softmax,
+    .add, .averagePool, .batchNormalization, .clip, .constantNode, .conv, .div, .dropout, .flatten, .gemm,
+    .globalAveragePool, .identity, .matMul, .maxPool, .mul, .relu, .reshape, .softmax, .sub,
   ]
 
   static func named(_ name: String) -> OperatorRow? { all.first { $0.name == name } }

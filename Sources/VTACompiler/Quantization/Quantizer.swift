@@ -225,18 +225,18 @@ extension Quantizer {
     let (least, most) = (shift.min() ?? 0, shift.max() ?? 0)
     let shifts = least == most ? "shift \(least)" : "shifts \(least)…\(most) per channel"
     let sums = layer.terms.count > 1 ? "\(layer.terms.count) convolutions summed in one accumulator" : ""
-    let way = layer.terms.allSatisfy(\.isDense) ? "matrix products" : "diagonal weight tiles"
+    let way = layer.terms.allSatisfy(\.isMatrixProduct) ? "matrix products" : "diagonal weight tiles"
     return (sums.isEmpty ? way : sums) + ", \(shifts)"
   }
 }
 
 extension LinearTerm {
-  fileprivate var isDense: Bool { if case .dense = weights { true } else { false } }
   fileprivate var isPositional: Bool { if case .positional = weights { true } else { false } }
 
   fileprivate func kind(_ integers: [Int8]) -> AccumulateTerm.Weights {
     switch weights {
     case .dense: .dense(integers)
+    case .grouped(_, let groups): .grouped(integers, groups: groups)
     case .depthwise, .uniform: .depthwise(integers)
     case .positional: .positional(integers)
     }
