@@ -89,6 +89,100 @@ def mobile_block():
     return net.case(net.node("Add", x, y), decibels=20)
 
 
+# Transposed convolution: (channels in, channels out, height, width, kernel, other attributes).
+@family(
+    "conv_transpose",
+    {
+        "4x4_stride2": (32, 16, 8, 8, 4, {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+        "4x4_one_pixel": (100, 64, 1, 1, 4, {}),
+        "3x3_stride1": (16, 16, 6, 6, 3, {"pads": [1, 1, 1, 1]}),
+        "3x3_stride2": (16, 20, 5, 6, 3, {"strides": [2, 2]}),
+        "3x3_output_padding": (
+            16,
+            16,
+            6,
+            5,
+            3,
+            {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]},
+        ),
+        "2x2_stride2": (17, 33, 6, 6, 2, {"strides": [2, 2]}),
+        "2x2_stride3": (16, 16, 5, 5, 2, {"strides": [3, 3], "output_padding": [0, 2]}),
+        "5x4_strides_differ": (16, 16, 6, 7, [5, 4], {"strides": [2, 3], "pads": [2, 0, 1, 3]}),
+        "pads_wide": (16, 16, 6, 6, 4, {"strides": [2, 2], "pads": [3, 3, 3, 3]}),
+        "pads_beyond_kernel": (16, 16, 7, 7, 2, {"strides": [2, 2], "pads": [3, 0, 4, 5]}),
+        "three_colours": (64, 3, 32, 32, 4, {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+        "large": (256, 128, 16, 16, 4, {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    },
+)
+def transposed_convolution(name, channels_in, channels_out, height, width, kernel, attributes):
+    net = Network(name)
+    kernel = kernel if isinstance(kernel, list) else [kernel, kernel]
+    spread = 1.5 / np.sqrt(channels_in * max(1, kernel[0] * kernel[1] // 4))
+    weights = net.weight(channels_in, channels_out, *kernel, spread=spread)
+    bias = net.uniform(-0.3, 0.3, channels_out)
+    y = net.node(
+        "ConvTranspose",
+        net.input(channels_in, height, width),
+        weights,
+        bias,
+        kernel_shape=kernel,
+        **attributes,
+    )
+    count = 64 if height * width == 1 else 16 if channels_in * height * width < 10000 else 3
+    return net.case(net.node("Relu", y), calibration_count=count)
+
+
+@family("conv_transpose_groups", {"depthwise": (24, 24), "of_4": (6, 12)})
+def grouped_transposed_convolution(name, groups, channels_out):
+    net = Network(name)
+    weights = net.weight(24, channels_out // groups, 4, 4)
+    y = net.node("ConvTranspose", net.input(24, 6, 6), weights, group=groups, strides=[2, 2], pads=[1] * 4)
+    return net.case(y)
+
+
+@case
+def generator():
+    """The beginning and the end of DCGAN's."""
+    net = Network("generator")
+    y = net.node("Reshape", net.input(40), net.constant(np.array([-1, 40, 1, 1], np.int64)))
+    for channels_in, channels_out, attributes in (
+        (40, 48, {}),
+        (48, 24, {"strides": [2, 2], "pads": [1] * 4}),
+        (24, 3, {"strides": [2, 2], "pads": [1] * 4}),
+    ):
+        spread = (channels_in * (4 if attributes else 1)) ** -0.5
+        weights = net.weight(channels_in, channels_out, 4, 4, spread=spread)
+        y = net.node("ConvTranspose", y, weights, kernel_shape=[4, 4], **attributes)
+        y = net.node("Relu", net.norm(y, channels_out)) if channels_out > 3 else y
+    return net.case(y, calibration_count=64, decibels=20)
+
+
+# Nearest resize: operator set, factors, other attributes.
+@family(
+    "resize",
+    {
+        "2x": (13, (2, 2), {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}),
+        "2x_default": (11, (2, 2), {}),
+        "3x1": (19, (3, 1), {}),
+        "1x4": (19, (1, 4), {"coordinate_transformation_mode": "pytorch_half_pixel"}),
+    },
+)
+def resize(name, opset, factors, attributes):
+    net = Network(name, opset)
+    x = net.conv(net.input(3, 7, 6), 3, 20, 3, pads=[1] * 4)
+    scales = net.constant(np.array([1, 1, *factors], np.float32))
+    roi = net.constant(np.zeros(0, np.float32)) if opset < 13 else ""
+    y = net.node("Resize", x, roi, scales, mode="nearest", **attributes)
+    return net.case(net.conv(y, 20, 16, 3), decibels=SEVERAL_LAYERS)
+
+
+@case
+def resize_large():
+    net = Network("resize_large")
+    scales = net.constant(np.array([1, 1, 2, 2], np.float32))
+    return net.case(net.node("Resize", net.input(40, 52, 52), "", scales), calibration_count=3)
+
+
 # Layers that do not fit the scratchpads at once.
 @family(
     "large",

@@ -58,9 +58,13 @@ class QuantizedNetwork:
 
     def accumulate(self, step, host, device):
         bias, shift = self.array(step["bias"]), self.array(step["shift"])
-        total = np.int64(bias)[None, :, None, None]
+        value, count = self.values[step["output"]], len(device[step["terms"][0]["input"]])
+        total = np.zeros((count, value["channels"], value["height"], value["width"]), np.int64)
+        total += np.int64(bias)[None, :, None, None]
         for term in step["terms"]:
-            total = total + self.convolution(term, device[term["input"]])
+            places = term.get("places", {"first": (0, 0), "stride": (1, 1)})
+            rows, columns = (slice(*pair) for pair in zip(places["first"], (None, None), places["stride"]))
+            total[:, :, rows, columns] += self.convolution(term, device[term["input"]])
         if total.min() < -(1 << 31) or total.max() >= 1 << 31:
             raise ValueError(f"{step['name']} leaves the 32-bit accumulator")
         return np.clip(total >> np.int64(shift)[None, :, None, None], step["low"], step["high"])
@@ -115,7 +119,10 @@ def matrix_products(windows, weights):
 
 def padded_windows(x, kernel, stride, padding, outside):
     """N x C x H x W to N x C x outputH x outputW x kernelH x kernelW. Padding: top, left, bottom, right."""
-    top, left, bottom, right = padding
+    # Negative padding: the edge is cut off.
+    cut_top, cut_left, cut_bottom, cut_right = (max(0, -pad) for pad in padding)
+    x = x[:, :, cut_top : x.shape[2] - cut_bottom, cut_left : x.shape[3] - cut_right]
+    top, left, bottom, right = (max(0, pad) for pad in padding)
     x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=outside)
     windows = np.lib.stride_tricks.sliding_window_view(x, tuple(kernel), (2, 3))
     return windows[:, :, :: stride[0], :: stride[1]]

@@ -86,8 +86,15 @@ extension LayerEmitter {
   }
 
   private func windowSize(_ term: AccumulateTerm, _ tiling: Tiling, taps: Range<Int>) -> Int {
-    ((tiling.rows - 1) * term.stride.height + taps.count)
-      * ((tiling.columns - 1) * term.stride.width + term.kernel.width)
+    let places = placesAtOnce(term, tiling)
+    return ((places.rows - 1) * term.stride.height + taps.count)
+      * ((places.columns - 1) * term.stride.width + term.kernel.width)
+  }
+
+  /// Rows and columns of a tile that a term adds to, at most.
+  private func placesAtOnce(_ term: AccumulateTerm, _ tiling: Tiling) -> (rows: Int, columns: Int) {
+    let (rows, columns) = (term.places.rows.stride, term.places.columns.stride)
+    return ((tiling.rows + rows - 1) / rows, (tiling.columns + columns - 1) / columns)
   }
 
   /// Cuts a term into parts that fit one input slot and one weight slot; `nil` if not even the smallest does.
@@ -164,8 +171,9 @@ extension LayerEmitter {
   /// could leave a part without any input.
   private func rowsAtOnce(_ term: AccumulateTerm, _ tiling: Tiling) -> Int {
     guard term.padding == .none else { return 0 }
-    let width = windowSize(term, tiling, taps: 0..<1) / ((tiling.rows - 1) * term.stride.height + 1)
-    let rows = inputs.capacity / width - (tiling.rows - 1) * term.stride.height
+    let height = (placesAtOnce(term, tiling).rows - 1) * term.stride.height
+    let width = windowSize(term, tiling, taps: 0..<1) / (height + 1)
+    let rows = inputs.capacity / width - height
     return min(max(0, rows), term.kernel.height)
   }
 
@@ -187,9 +195,10 @@ extension LayerEmitter {
       for chunk in chunks(
         term, tiles[index], index, tiling, firstOutput: outputs.lowerBound) ?? []
       {
-        last = try emitChunk(
-          chunk, term, tiles[index], accumulator: half.base, firstOutput: outputs.lowerBound, rows, columns,
-          outputWidth: graph.values[output].width)
+        last =
+          try emitChunk(
+            chunk, term, tiles[index], accumulator: half.base, firstOutput: outputs.lowerBound, rows, columns,
+            outputWidth: graph.values[output].width) ?? last
       }
     }
     let constantBase = half.base + size
@@ -203,17 +212,22 @@ extension LayerEmitter {
         output, channels: outputs, rows: rows, columns: columns, base: half.base, after: last))
   }
 
+  /// - Returns: `nil` if the term adds nothing to this tile: no place of its lies there, or only padding does.
   private mutating func emitChunk(
     _ chunk: TermChunk, _ term: AccumulateTerm, _ tiles: TermTiles, accumulator: Int,
     firstOutput: Int, _ rows: Range<Int>, _ columns: Range<Int>, outputWidth: Int
-  ) throws(CodegenError) -> ProgramBuilder.Producer {
+  ) throws(CodegenError) -> ProgramBuilder.Producer? {
     let source = graph.values[term.input]
+    let (rowPlaces, columnPlaces) = (term.places.rows, term.places.columns)
+    let (ownRows, ownColumns) = (rowPlaces.indices(in: rows), columnPlaces.indices(in: columns))
+    if ownRows.isEmpty || ownColumns.isEmpty { return nil }
     let rowWindow = InputWindow(
-      outputs: rows, taps: chunk.taps, stride: term.stride.height, padding: term.padding.top,
+      outputs: ownRows, taps: chunk.taps, stride: term.stride.height, padding: term.padding.top,
       extent: source.height)
     let columnWindow = InputWindow(
-      outputs: columns, taps: 0..<term.kernel.width, stride: term.stride.width,
+      outputs: ownColumns, taps: 0..<term.kernel.width, stride: term.stride.width,
       padding: term.padding.left, extent: source.width)
+    if rowWindow.valid.isEmpty || columnWindow.valid.isEmpty { return nil }
     let shift = tiles.isDense ? 0 : firstOutput
     let channels = chunk.inputs.lowerBound + shift..<chunk.inputs.upperBound + shift
     let inputLease = try acquireInput(term.input, channels, rowWindow, columnWindow)
@@ -232,21 +246,25 @@ extension LayerEmitter {
     let tapStep = tiles.tapStep
     let firstTap = tiles.isDense ? 0 : chunk.taps.lowerBound * tiles.columns * tapStep
     var last = inputLease.writer
-    for part in SameWeights.parts(tiles.places, width: outputWidth, rows, columns) {
+    for part in SameWeights.parts(tiles.tileAt, width: outputWidth, ownRows, ownColumns) {
       let (row, column) = (
-        part.rows.lowerBound - rows.lowerBound, part.columns.lowerBound - columns.lowerBound
+        part.rows.lowerBound - ownRows.lowerBound, part.columns.lowerBound - ownColumns.lowerBound
       )
+      let place =
+        (rowPlaces.first + part.rows.lowerBound * rowPlaces.stride - rows.lowerBound) * columns.count
+        + columnPlaces.first + part.columns.lowerBound * columnPlaces.stride - columns.lowerBound
       last = builder.compute(
         .gemm,
         channelDimensions + [
           NestDimension(
             extent: chunk.taps.count, dst: 0, src: width, wgt: tiles.columns * tapStep),
           NestDimension(extent: tiles.columns, dst: 0, src: 1, wgt: tapStep),
-          NestDimension(extent: part.rows.count, dst: columns.count, src: term.stride.height * width),
-          NestDimension(extent: part.columns.count, dst: 1, src: term.stride.width),
+          NestDimension(
+            extent: part.rows.count, dst: rowPlaces.stride * columns.count, src: term.stride.height * width),
+          NestDimension(extent: part.columns.count, dst: columnPlaces.stride, src: term.stride.width),
         ],
         base: MicroOp(
-          dst: accumulator + chunk.outputs.lowerBound * pixels + row * columns.count + column,
+          dst: accumulator + chunk.outputs.lowerBound * pixels + place,
           src: inputLease.base + row * term.stride.height * width + column * term.stride.width,
           wgt: weightLease.base + firstTap + part.tile),
         after: [inputLease.writer, weightLease.writer])

@@ -14,7 +14,7 @@ struct TermTiles {
   let blockStep: Int
   let tapStep: Int
   /// Of a positional term: which of its tiles an output position takes, row-major; empty for others.
-  var places: [Int] = []
+  var tileAt: [Int] = []
   /// Of a positional term: how many tiles it has.
   var count = 1
 
@@ -62,7 +62,7 @@ extension LayerEmitter {
       return TermTiles(
         location: constants.place(bytes, .wgt), isDense: false, rows: term.kernel.height,
         columns: term.kernel.width, blockStep: 0, tapStep: 0,
-        places: values.map { index[$0] ?? 0 }, count: different.count)
+        tileAt: values.map { index[$0] ?? 0 }, count: different.count)
     }
   }
 

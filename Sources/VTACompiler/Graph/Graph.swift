@@ -104,6 +104,10 @@ struct LinearTerm: Sendable {
   var input: Int
   var weights: Weights
   var window: Window
+  var places = Places.all
+
+  /// That output (y, x) sees input (y, x) and nothing else.
+  var isPointwise: Bool { window == .point && places == .all }
 
   /// The input itself, times `weight`.
   static func scaled(_ input: Int, by weight: Float = 1) -> LinearTerm {

@@ -81,7 +81,8 @@ package struct QuantizedGraphDump {
     return TermEntry(
       input: graph.values[term.input].name, kind: kind, groups: groups, weights: add(tensor, file),
       kernel: window,
-      stride: [term.stride.height, term.stride.width], padding: term.padding.list)
+      stride: [term.stride.height, term.stride.width], padding: term.padding.list,
+      places: term.places == .all ? nil : PlacesEntry(term.places))
   }
 
   private mutating func add(_ tensor: Tensor, _ name: String) -> String {
@@ -177,4 +178,15 @@ private struct TermEntry: Encodable {
   var kernel: [Int]
   var stride: [Int]
   var padding: [Int]
+  var places: PlacesEntry?
+}
+
+private struct PlacesEntry: Encodable {
+  var first: [Int]
+  var stride: [Int]
+
+  init(_ places: Places) {
+    first = [places.rows.first, places.columns.first]
+    stride = [places.rows.stride, places.columns.stride]
+  }
 }

@@ -34,7 +34,7 @@ extension Graph {
 extension LinearLayer {
   /// The input of a layer that treats each position alone and each channel alone; `nil` for others.
   fileprivate var perChannelInput: Int? {
-    guard terms.count == 1, terms[0].window == .point else { return nil }
+    guard terms.count == 1, terms[0].isPointwise else { return nil }
     switch terms[0].weights {
     case .uniform, .depthwise: return terms[0].input
     case .dense, .grouped, .positional: return nil

@@ -52,7 +52,7 @@ extension LinearLayer {
     terms.count == 2
       && terms.allSatisfy { term in
         guard case .uniform(1) = term.weights else { return false }
-        return term.window == .point
+        return term.isPointwise
       }
   }
 }

@@ -79,28 +79,59 @@ struct FloatExecutor: Sendable {
   ) -> [Float] {
     var result = layer.bias.flatMap { [Float](repeating: $0, count: output.positions) }
     for (term, packed) in zip(layer.terms, packed) {
-      let (input, geometry) = (values[term.input], graph.values[term.input].geometry)
-      let taps = term.window.kernel.height * term.window.kernel.width
-      switch term.weights {
-      case .dense, .grouped:
-        accumulateGroups(input, geometry, packed, term.window, into: &result, outputWidth: output.width)
-      case .depthwise(let weights):
-        accumulateDepthwise(
-          input, geometry, term.window, into: &result, output,
-          weight: { channel, tap, _ in weights[channel * taps + tap] })
-      case .uniform(let weight):
-        accumulateDepthwise(
-          input, geometry, term.window, into: &result, output, weight: { _, _, _ in weight })
-      case .positional(let weights):
-        accumulateDepthwise(
-          input, geometry, term.window, into: &result, output, weight: { _, _, position in weights[position] }
-        )
+      if term.places == .all {
+        accumulate(term, packed, values, into: &result, output)
+      } else {
+        var part = output
+        part.height = term.places.rows.indices(in: 0..<output.height).count
+        part.width = term.places.columns.indices(in: 0..<output.width).count
+        var sums = [Float](repeating: 0, count: part.elementCount)
+        accumulate(term, packed, values, into: &sums, part)
+        spread(sums, part, term.places, into: &result, output)
       }
     }
     if layer.bounds != .none {
       for index in result.indices { result[index] = layer.bounds.clip(result[index]) }
     }
     return result
+  }
+
+  private func accumulate(
+    _ term: LinearTerm, _ packed: [PackedWeights], _ values: [[Float]], into result: inout [Float],
+    _ output: Geometry
+  ) {
+    let (input, geometry) = (values[term.input], graph.values[term.input].geometry)
+    let taps = term.window.kernel.height * term.window.kernel.width
+    switch term.weights {
+    case .dense, .grouped:
+      accumulateGroups(input, geometry, packed, term.window, into: &result, outputWidth: output.width)
+    case .depthwise(let weights):
+      accumulateDepthwise(
+        input, geometry, term.window, into: &result, output,
+        weight: { channel, tap, _ in weights[channel * taps + tap] })
+    case .uniform(let weight):
+      accumulateDepthwise(
+        input, geometry, term.window, into: &result, output, weight: { _, _, _ in weight })
+    case .positional(let weights):
+      accumulateDepthwise(
+        input, geometry, term.window, into: &result, output, weight: { _, _, position in weights[position] })
+    }
+  }
+
+  /// Adds the elements of `part` to their places in `output`.
+  private func spread(
+    _ sums: [Float], _ part: Geometry, _ places: Places, into result: inout [Float], _ output: Geometry
+  ) {
+    for channel in 0..<part.channels {
+      for y in 0..<part.height {
+        let row = places.rows.first + y * places.rows.stride
+        for x in 0..<part.width {
+          let column = places.columns.first + x * places.columns.stride
+          result[(channel * output.height + row) * output.width + column] +=
+            sums[(channel * part.height + y) * part.width + x]
+        }
+      }
+    }
   }
 
   /// - Parameter weights: one matrix per group of channels.
