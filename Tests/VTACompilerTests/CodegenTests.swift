@@ -65,7 +65,8 @@ enum RandomGraph {
           scale: 1)
       ], steps: [])
     for _ in 0..<Int.random(in: 1...3, using: &random) {
-      switch Int.random(in: 0..<5, using: &random) {
+      switch Int.random(in: 0..<6, using: &random) {
+      case 5: addTransposed(&graph, &random)
       case 0: addPool(&graph, &random)
       case 1: addAverage(&graph, &random)
       default: addConvolution(&graph, &random)
@@ -90,13 +91,27 @@ enum RandomGraph {
     let source = graph.values[input]
     let y = window(source.height, &random)
     let x = window(source.width, &random)
-    let isDepthwise = Int.random(in: 0..<4, using: &random) == 0
-    let outputs = isDepthwise ? source.channels : Int.random(in: 1...70, using: &random)
-    let count = outputs * (isDepthwise ? 1 : source.channels) * y.kernel * x.kernel
+    let kind = Int.random(in: 0..<5, using: &random)
+    let isDepthwise = kind == 0
+    let divisors = (1...source.channels).filter { source.channels % $0 == 0 }
+    let groups = kind < 3 ? divisors.randomElement(using: &random) ?? 1 : 1
+    let outputs =
+      isDepthwise
+      ? source.channels
+      : kind == 1
+        ? groups * Int.random(in: 1...4, using: &random)
+        : kind == 2 ? source.channels : Int.random(in: 1...70, using: &random)
+    let count = outputs * (isDepthwise ? 1 : source.channels / groups) * y.kernel * x.kernel
     let uniform = Int.random(in: 0..<3, using: &random) == 0
-    let weights = (0..<count).map { _ in uniform ? 5 : Int8.random(in: -127...127, using: &random) }
+    var weights = (0..<count).map { _ in uniform ? 5 : Int8.random(in: -127...127, using: &random) }
+    if kind == 3 {
+      // Whole tiles of zeros, which need no work.
+      for index in weights.indices where index < weights.count / 2 { weights[index] = 0 }
+    }
     let term = AccumulateTerm(
-      input: input, weights: isDepthwise ? .depthwise(weights) : .dense(weights),
+      input: input,
+      weights: isDepthwise
+        ? .depthwise(weights) : kind < 3 ? .grouped(weights, groups: groups) : .dense(weights),
       kernel: (y.kernel, x.kernel), stride: (y.stride, x.stride),
       padding: Padding(top: y.before, left: x.before, bottom: y.after, right: x.after))
     add(
@@ -136,6 +151,36 @@ enum RandomGraph {
       padding: Padding(top: y.before, left: x.before, bottom: y.after, right: x.after))
     let layer = Accumulate(terms: [term], outputs: source.channels, &random)
     add(&graph, layer, "AveragePool", source.channels, y.output, x.output)
+  }
+
+  /// Terms that write some of the output positions, with padding that may be negative.
+  private static func addTransposed(_ graph: inout QuantizedGraph, _ random: inout SeededGenerator) {
+    let input = graph.values.count - 1
+    let source = graph.values[input]
+    let outputs = Int.random(in: 1...40, using: &random)
+    let height = Int.random(in: 1...max(1, min(40, 2 * source.height)), using: &random)
+    let width = Int.random(in: 1...max(1, min(40, 2 * source.width)), using: &random)
+    func axis(_ extent: Int, _ output: Int) -> (places: Places.Axis, kernel: Int, before: Int, after: Int) {
+      let stride = Int.random(in: 1...4, using: &random)
+      let places = Places.Axis(first: Int.random(in: 0..<output, using: &random), stride: stride)
+      let kernel = Int.random(in: 1...3, using: &random)
+      let before = Int.random(in: -1...2, using: &random)
+      let count = places.indices(in: 0..<output).count
+      return (places, kernel, before, count - 1 + kernel - extent - before)
+    }
+    let terms = (0..<3).compactMap { _ -> AccumulateTerm? in
+      let (y, x) = (axis(source.height, height), axis(source.width, width))
+      // More padding than the hardware has is refused elsewhere.
+      guard y.after <= 15, x.after <= 15 else { return nil }
+      let count = outputs * source.channels * y.kernel * x.kernel
+      return AccumulateTerm(
+        input: input, weights: .dense((0..<count).map { _ in Int8.random(in: -9...9, using: &random) }),
+        kernel: (y.kernel, x.kernel), stride: (1, 1),
+        padding: Padding(top: y.before, left: x.before, bottom: y.after, right: x.after),
+        places: Places(rows: y.places, columns: x.places))
+    }
+    add(
+      &graph, Accumulate(terms: terms, outputs: outputs, &random), "ConvTranspose", outputs, height, width)
   }
 
   /// The last value convolved with a pointwise kernel, plus itself.
@@ -203,10 +248,15 @@ enum NaiveInteger {
           var sum = layer.bias[o]
           for term in layer.terms {
             let source = graph.values[term.input]
+            let (rows, columns) = (term.places.rows, term.places.columns)
+            guard y >= rows.first, (y - rows.first) % rows.stride == 0, x >= columns.first,
+              (x - columns.first) % columns.stride == 0
+            else { continue }
+            let (placeY, placeX) = ((y - rows.first) / rows.stride, (x - columns.first) / columns.stride)
             for r in 0..<term.kernel.height {
               for s in 0..<term.kernel.width {
-                let row = y * term.stride.height + r - term.padding.top
-                let column = x * term.stride.width + s - term.padding.left
+                let row = placeY * term.stride.height + r - term.padding.top
+                let column = placeX * term.stride.width + s - term.padding.left
                 guard (0..<source.height).contains(row), (0..<source.width).contains(column) else { continue }
                 func value(_ channel: Int) -> Int32 {
                   Int32(values[term.input][(channel * source.height + row) * source.width + column])
@@ -216,6 +266,12 @@ enum NaiveInteger {
                 switch term.weights {
                 case .depthwise(let weights): sum &+= value(o) &* Int32(weights[o * taps + tap])
                 case .positional(let weights): sum &+= value(o) &* Int32(weights[y * out.width + x])
+                case .grouped(let weights, let groups):
+                  let width = source.channels / groups
+                  let first = o / (out.channels / groups) * width
+                  for i in 0..<width {
+                    sum &+= value(first + i) &* Int32(weights[(o * width + i) * taps + tap])
+                  }
                 case .dense(let weights):
                   for i in 0..<source.channels {
                     sum &+= value(i) &* Int32(weights[(o * source.channels + i) * taps + tap])

@@ -95,7 +95,7 @@ import VTAModule
       for (index, uniform) in plan.uniform {
         guard case .linear(let layer) = graph.nodes[index].operation, layer.terms.count == 2 else { continue }
         let steps = zip(layer.terms, uniform.weights).map { plan.scale($0.input) / Double($1[0]) }
-        #expect(abs(steps[0] / steps[1] - 1) < 1e-9, "\(name): \(steps)")
+        #expect(abs(abs(steps[0] / steps[1]) - 1) < 1e-9, "\(name): \(steps)")
         found += 1
       }
     }

@@ -180,9 +180,29 @@ def contradictory_kernel(folder):
     return save(folder, [conv(kernel_shape=[5, 5])], [weight(16, 3, 3, 3)])
 
 
-@case("grouped convolution", "the_conv", "group")
+@case("an output padding as large as the stride", "the_conv", "output_padding is [2, 0] for strides of [2, 2]")
+def output_padding(folder):
+    node = helper.make_node(
+        "ConvTranspose", ["x", "w"], ["y"], name="the_conv", strides=[2, 2], output_padding=[2, 0]
+    )
+    return save(folder, [node], [weight(3, 4, 3, 3)])
+
+
+@case("a resize by a fraction", "the_resize", "a factor of [1.0, 1.0, 1.5, 2.0] is asked for")
+def resize_fraction(folder):
+    scales = numpy_helper.from_array(np.array([1, 1, 1.5, 2], np.float32), "scales")
+    node = helper.make_node("Resize", ["x", "", "scales"], ["y"], name="the_resize", mode="nearest")
+    return save(folder, [node], [scales])
+
+
+@case("a product of two activations", "the_mul", "both operands are computed")
+def product(folder):
+    return save(folder, [helper.make_node("Mul", ["x", "x"], ["y"], name="the_mul")])
+
+
+@case("groups that do not divide the channels", "the_conv", "group is 2 of 3 and 18 channels")
 def grouped(folder):
-    return save(folder, [conv(group=3)], [weight(18, 1, 3, 3)])
+    return save(folder, [conv(group=2)], [weight(18, 1, 3, 3)])
 
 
 @case("an operator outside the list", "the_sine", "Sin")

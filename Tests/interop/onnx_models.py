@@ -47,6 +47,142 @@ def convolution(name, channels_in, channels_out, height, width, kernel, attribut
     return net.case(y, calibration_count=16 if height * width > 1 else 128)
 
 
+# Groups: (groups, channels in, channels out, extent, kernel, other attributes).
+@family(
+    "grouped",
+    {
+        "depthwise": (32, 32, 32, 8, 3, {"pads": [1, 1, 1, 1]}),
+        "depthwise_stride2_odd": (19, 19, 19, 9, 3, {"pads": [1, 1, 1, 1], "strides": [2, 2]}),
+        "depthwise_pointwise": (20, 20, 20, 5, 1, {}),
+        "depthwise_doubled": (10, 10, 20, 7, 3, {"pads": [1, 1, 1, 1]}),
+        "depthwise_large": (144, 144, 144, 56, 3, {"pads": [1, 1, 1, 1]}),
+        "of_4": (16, 64, 64, 7, 3, {"pads": [1, 1, 1, 1]}),
+        "of_32": (4, 128, 128, 7, 3, {"pads": [1, 1, 1, 1]}),
+        "of_32_large": (32, 1024, 1024, 14, 3, {"pads": [1, 1, 1, 1], "strides": [2, 2]}),
+        "of_3_to_5": (7, 21, 35, 6, 3, {"pads": [1, 1, 1, 1]}),
+        "two_halves": (2, 24, 40, 6, 5, {"pads": [2, 2, 2, 2]}),
+    },
+)
+def grouped_convolution(name, groups, channels_in, channels_out, extent, kernel, attributes):
+    net = Network(name)
+    kernel = [kernel, kernel]
+    weights = net.weight(channels_out, channels_in // groups, *kernel)
+    bias = net.uniform(-0.3, 0.3, channels_out)
+    y = net.node(
+        "Conv", net.input(channels_in, extent, extent), weights, bias, kernel_shape=kernel, group=groups, **attributes
+    )
+    return net.case(net.node("Relu", y), calibration_count=16 if channels_in * extent < 1000 else 3)
+
+
+@case
+def mobile_block():
+    """MobileNetV2's: expand, depthwise, project, each normalized; the shortcut joins the narrow ends."""
+    net = Network("mobile_block")
+
+    def relu6(y):
+        return net.node("Clip", y, net.constant(np.float32(0)), net.constant(np.float32(6)))
+
+    x = net.norm(net.conv(net.input(3, 12, 12), 3, 24, 3, bias=False, strides=[2, 2], pads=[1] * 4), 24)
+    y = relu6(net.norm(net.conv(x, 24, 144, 1, bias=False), 144))
+    y = net.node("Conv", y, net.weight(144, 1, 3, 3), kernel_shape=[3, 3], group=144, pads=[1] * 4)
+    y = net.norm(net.conv(relu6(net.norm(y, 144)), 144, 24, 1, bias=False), 24)
+    return net.case(net.node("Add", x, y), decibels=20)
+
+
+# Transposed convolution: (channels in, channels out, height, width, kernel, other attributes).
+@family(
+    "conv_transpose",
+    {
+        "4x4_stride2": (32, 16, 8, 8, 4, {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+        "4x4_one_pixel": (100, 64, 1, 1, 4, {}),
+        "3x3_stride1": (16, 16, 6, 6, 3, {"pads": [1, 1, 1, 1]}),
+        "3x3_stride2": (16, 20, 5, 6, 3, {"strides": [2, 2]}),
+        "3x3_output_padding": (
+            16,
+            16,
+            6,
+            5,
+            3,
+            {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]},
+        ),
+        "2x2_stride2": (17, 33, 6, 6, 2, {"strides": [2, 2]}),
+        "2x2_stride3": (16, 16, 5, 5, 2, {"strides": [3, 3], "output_padding": [0, 2]}),
+        "5x4_strides_differ": (16, 16, 6, 7, [5, 4], {"strides": [2, 3], "pads": [2, 0, 1, 3]}),
+        "pads_wide": (16, 16, 6, 6, 4, {"strides": [2, 2], "pads": [3, 3, 3, 3]}),
+        "pads_beyond_kernel": (16, 16, 7, 7, 2, {"strides": [2, 2], "pads": [3, 0, 4, 5]}),
+        "three_colours": (64, 3, 32, 32, 4, {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+        "large": (256, 128, 16, 16, 4, {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    },
+)
+def transposed_convolution(name, channels_in, channels_out, height, width, kernel, attributes):
+    net = Network(name)
+    kernel = kernel if isinstance(kernel, list) else [kernel, kernel]
+    spread = 1.5 / np.sqrt(channels_in * max(1, kernel[0] * kernel[1] // 4))
+    weights = net.weight(channels_in, channels_out, *kernel, spread=spread)
+    bias = net.uniform(-0.3, 0.3, channels_out)
+    y = net.node(
+        "ConvTranspose",
+        net.input(channels_in, height, width),
+        weights,
+        bias,
+        kernel_shape=kernel,
+        **attributes,
+    )
+    count = 64 if height * width == 1 else 16 if channels_in * height * width < 10000 else 3
+    return net.case(net.node("Relu", y), calibration_count=count)
+
+
+@family("conv_transpose_groups", {"depthwise": (24, 24), "of_4": (6, 12)})
+def grouped_transposed_convolution(name, groups, channels_out):
+    net = Network(name)
+    weights = net.weight(24, channels_out // groups, 4, 4)
+    y = net.node("ConvTranspose", net.input(24, 6, 6), weights, group=groups, strides=[2, 2], pads=[1] * 4)
+    return net.case(y)
+
+
+@case
+def generator():
+    """The beginning and the end of DCGAN's."""
+    net = Network("generator")
+    y = net.node("Reshape", net.input(40), net.constant(np.array([-1, 40, 1, 1], np.int64)))
+    for channels_in, channels_out, attributes in (
+        (40, 48, {}),
+        (48, 24, {"strides": [2, 2], "pads": [1] * 4}),
+        (24, 3, {"strides": [2, 2], "pads": [1] * 4}),
+    ):
+        spread = (channels_in * (4 if attributes else 1)) ** -0.5
+        weights = net.weight(channels_in, channels_out, 4, 4, spread=spread)
+        y = net.node("ConvTranspose", y, weights, kernel_shape=[4, 4], **attributes)
+        y = net.node("Relu", net.norm(y, channels_out)) if channels_out > 3 else y
+    return net.case(y, calibration_count=64, decibels=20)
+
+
+# Nearest resize: operator set, factors, other attributes.
+@family(
+    "resize",
+    {
+        "2x": (13, (2, 2), {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}),
+        "2x_default": (11, (2, 2), {}),
+        "3x1": (19, (3, 1), {}),
+        "1x4": (19, (1, 4), {"coordinate_transformation_mode": "pytorch_half_pixel"}),
+    },
+)
+def resize(name, opset, factors, attributes):
+    net = Network(name, opset)
+    x = net.conv(net.input(3, 7, 6), 3, 20, 3, pads=[1] * 4)
+    scales = net.constant(np.array([1, 1, *factors], np.float32))
+    roi = net.constant(np.zeros(0, np.float32)) if opset < 13 else ""
+    y = net.node("Resize", x, roi, scales, mode="nearest", **attributes)
+    return net.case(net.conv(y, 20, 16, 3), decibels=SEVERAL_LAYERS)
+
+
+@case
+def resize_large():
+    net = Network("resize_large")
+    scales = net.constant(np.array([1, 1, 2, 2], np.float32))
+    return net.case(net.node("Resize", net.input(40, 52, 52), "", scales), calibration_count=3)
+
+
 # Layers that do not fit the scratchpads at once.
 @family(
     "large",
@@ -273,6 +409,34 @@ def add_constant_per_channel():
     net = Network("add_constant_per_channel")
     y = net.conv(net.input(16, 5, 5), 16, 16, 3, bias=False)
     return net.case(net.node("Add", y, net.uniform(-0.5, 0.5, 1, 16, 1, 1)))
+
+
+@family(
+    "constant",
+    {
+        "mul_channels": ("Mul", (1, 16, 1, 1), False),
+        "mul_one": ("Mul", (), True),
+        "div_channels": ("Div", (16, 1, 1), False),
+        "sub_channels": ("Sub", (1, 16, 1, 1), False),
+        "sub_from": ("Sub", (1,), True),
+    },
+)
+def constant_operand(name, operator, shape, is_first):
+    """Behind a convolution it is folded; behind MaxPool it is a layer."""
+    net = Network(name)
+    y = net.conv(net.input(16, 6, 6), 16, 16, 3)
+    for _ in range(2):
+        operands = [y, net.uniform(0.4, 1.5, *shape)]
+        y = net.node(operator, *(reversed(operands) if is_first else operands))
+        y = net.node("MaxPool", y, kernel_shape=[2, 2])
+    return net.case(y, decibels=SEVERAL_LAYERS)
+
+
+@case
+def sub_two_convs():
+    net = Network("sub_two_convs")
+    x = net.input(16, 6, 6)
+    return net.case(net.node("Sub", net.conv(x, 16, 24, 3), net.node("Relu", net.conv(x, 16, 24, 3))))
 
 
 @family(

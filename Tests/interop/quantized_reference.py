@@ -58,9 +58,13 @@ class QuantizedNetwork:
 
     def accumulate(self, step, host, device):
         bias, shift = self.array(step["bias"]), self.array(step["shift"])
-        total = np.int64(bias)[None, :, None, None]
+        value, count = self.values[step["output"]], len(device[step["terms"][0]["input"]])
+        total = np.zeros((count, value["channels"], value["height"], value["width"]), np.int64)
+        total += np.int64(bias)[None, :, None, None]
         for term in step["terms"]:
-            total = total + self.convolution(term, device[term["input"]])
+            places = term.get("places", {"first": (0, 0), "stride": (1, 1)})
+            rows, columns = (slice(*pair) for pair in zip(places["first"], (None, None), places["stride"]))
+            total[:, :, rows, columns] += self.convolution(term, device[term["input"]])
         if total.min() < -(1 << 31) or total.max() >= 1 << 31:
             raise ValueError(f"{step['name']} leaves the 32-bit accumulator")
         return np.clip(total >> np.int64(shift)[None, :, None, None], step["low"], step["high"])
@@ -73,11 +77,13 @@ class QuantizedNetwork:
             result = np.einsum("nchwij,hw->nchw", windows, weights)
         elif term["kind"] == "depthwise":
             result = np.einsum("nchwij,cij->nchw", windows, weights)
+        elif term["kind"] == "grouped":
+            parts = zip(
+                np.split(windows, term["groups"], 1), np.split(weights, term["groups"]), strict=True
+            )
+            result = np.concatenate([matrix_products(*part) for part in parts], 1)
         else:
-            count, channels, height, width, *kernel = windows.shape
-            columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(count * height * width, -1)
-            result = (columns @ weights.reshape(len(weights), -1).T).reshape(count, height, width, -1)
-            result = result.transpose(0, 3, 1, 2)
+            result = matrix_products(windows, weights)
         return result.astype(np.int64)
 
     def max_pool(self, step, host, device):
@@ -104,9 +110,19 @@ class QuantizedNetwork:
         return x.reshape(len(x), *step["shape"][1:])
 
 
+def matrix_products(windows, weights):
+    count, channels, height, width, *kernel = windows.shape
+    columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(count * height * width, -1)
+    result = (columns @ weights.reshape(len(weights), -1).T).reshape(count, height, width, -1)
+    return result.transpose(0, 3, 1, 2)
+
+
 def padded_windows(x, kernel, stride, padding, outside):
     """N x C x H x W to N x C x outputH x outputW x kernelH x kernelW. Padding: top, left, bottom, right."""
-    top, left, bottom, right = padding
+    # Negative padding: the edge is cut off.
+    cut_top, cut_left, cut_bottom, cut_right = (max(0, -pad) for pad in padding)
+    x = x[:, :, cut_top : x.shape[2] - cut_bottom, cut_left : x.shape[3] - cut_right]
+    top, left, bottom, right = (max(0, pad) for pad in padding)
     x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=outside)
     windows = np.lib.stride_tricks.sliding_window_view(x, tuple(kernel), (2, 3))
     return windows[:, :, :: stride[0], :: stride[1]]

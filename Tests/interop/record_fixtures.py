@@ -33,7 +33,14 @@ def every_operator(name, opset):
         y = net.node("Dropout", y, net.constant(np.float32(0.25)), *([net.constant(False)] if opset > 12 else []))
         bounds = [net.node("Constant", value_float=value) for value in (0.1, 1.5)]
     y = net.node("Clip", y, *bounds)
+    y = net.node("Sub", net.node("Mul", y, net.uniform(0.5, 1.5, 3, 1, 1)), net.uniform(-1, 1, 3, 1, 1))
+    y = net.node("Div", y, net.constant(np.float32(0.8)))
     y = net.node("MaxPool", y, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
+    y = net.node("ConvTranspose", y, net.weight(3, 3, 2, 1), net.uniform(-1, 1, 3), pads=[1, 0, 0, 0])
+    factors = net.constant(np.array([1, 1, 2, 1], np.float32))
+    roi = net.constant(np.zeros(0, np.float32)) if opset < 13 else ""
+    y = net.node("Resize", y, roi, factors, mode="nearest")
+    y = net.node("MaxPool", y, kernel_shape=[2, 1], strides=[2, 1])
     y = net.node("AveragePool", y, kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1])
     flat = net.node("Flatten", y)
     flat = net.gemm(flat, 27, 4)
@@ -59,6 +66,62 @@ def every_operator(name, opset):
 def convolution(name, channels_in, channels_out, height, width, kernel, attributes):
     net = Network(name)
     return net.case(net.conv(net.input(channels_in, height, width), channels_in, channels_out, kernel, **attributes))
+
+
+@family("grouped", {"depthwise": (4, 4), "doubled": (4, 8), "of_2": (2, 6), "norm": (2, 4)})
+def grouped_convolution(name, groups, channels_out):
+    net = Network(name)
+    weights, bias = net.weight(channels_out, 4 // groups, 3, 2), net.uniform(-1, 1, channels_out)
+    y = net.node("Conv", net.input(4, 5, 4), weights, bias, group=groups, pads=[1, 0, 0, 1])
+    return net.case(net.norm(y, channels_out) if name.endswith("norm") else y)
+
+
+@family(
+    "conv_transpose",
+    {
+        "plain": (3, [2, 3], {}),
+        "stride2": (3, [4, 4], {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+        "output_padding": (3, [3, 3], {"strides": [2, 3], "pads": [1, 0, 1, 2], "output_padding": [1, 2]}),
+        "stride_above_kernel": (3, [2, 1], {"strides": [3, 2], "output_padding": [2, 1]}),
+        "pads_beyond_kernel": (3, [2, 2], {"strides": [2, 2], "pads": [3, 0, 0, 4]}),
+        "valid": (3, [3, 2], {"strides": [2, 1], "auto_pad": "VALID"}),
+        "grouped": (2, [4, 3], {"strides": [2, 2], "group": 2}),
+        "depthwise": (1, [3, 3], {"strides": [2, 2], "group": 4, "pads": [0, 1, 1, 0]}),
+    },
+)
+def transposed_convolution(name, channels_out, kernel, attributes):
+    """With a normalization, which must scale every phase."""
+    net = Network(name)
+    channels = channels_out * attributes.get("group", 1)
+    weights, bias = net.weight(4, channels_out, *kernel), net.uniform(-1, 1, channels)
+    y = net.node("ConvTranspose", net.input(4, 4, 5), weights, bias, kernel_shape=kernel, **attributes)
+    return net.case(net.norm(y, channels))
+
+
+@case
+def conv_transpose_one_pixel():
+    net = Network("conv_transpose_one_pixel")
+    return net.case(net.node("ConvTranspose", net.input(3, 1, 2), net.weight(3, 2, 4, 3), strides=[1, 2]))
+
+
+@family(
+    "resize",
+    {
+        "scales": (11, (2, 3), {}),
+        "sizes": (19, (3, 2), {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}),
+        "prefer_ceil": (18, (3, 5), {"nearest_mode": "round_prefer_ceil"}),
+        "asymmetric_half": (13, (2, 2), {"coordinate_transformation_mode": "asymmetric"}),
+    },
+)
+def resize(name, opset, factors, attributes):
+    net = Network(name, opset)
+    x = net.input(2, 3, 2)
+    if name.endswith("sizes"):
+        sizes = net.constant(np.array([1, 2, 3 * factors[0], 2 * factors[1]], np.int64))
+        return net.case(net.node("Resize", x, "", "", sizes, mode="nearest", **attributes))
+    roi = net.constant(np.zeros(0, np.float32)) if opset < 13 else ""
+    scales = net.constant(np.array([1, 1, *factors], np.float32))
+    return net.case(net.node("Relu", net.node("Resize", x, roi, scales, mode="nearest", **attributes)))
 
 
 @case
@@ -143,6 +206,23 @@ def add_constant(name, shape):
     net = Network(name)
     y = net.node("Add", net.uniform(-1, 1, *shape), net.input(2, 3, 3))
     return net.case(net.node("Add", y, net.uniform(-1, 1, *shape)))
+
+
+@family("arithmetic", {"mul": ("Mul",), "sub": ("Sub",), "div": ("Div",)})
+def constant_operands(name, operator):
+    """On either side as far as that exists, per channel and one for all, as layers and folded."""
+    net = Network(name)
+    y = net.conv(net.input(2, 3, 3), 2, 3, 1)
+    y = net.node(operator, net.node("Relu", y), net.uniform(0.5, 2, 3, 1, 1))
+    if operator != "Div":
+        y = net.node(operator, net.constant(np.float32(-0.7)), y)
+    return net.case(net.node(operator, net.node("MaxPool", y, kernel_shape=[2, 2]), net.uniform(0.5, 2, 1)))
+
+
+@case
+def sub_activations():
+    net = Network("sub_activations")
+    return net.case(net.node("Sub", net.input(2, 3, 3, name="left"), net.input(2, 3, 3, name="right")))
 
 
 @case

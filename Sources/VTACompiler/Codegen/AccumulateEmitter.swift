@@ -24,7 +24,7 @@ extension LayerEmitter {
     let location = constants.place(requantization.tiles(constants), .acc)
     let chosen = Tiling.best(
       outputBlocks: blocks(value.channels), rows: value.height, columns: value.width
-    ) { cost(layer, tiles, $0, requantization) }
+    ) { cost(layer, tiles, $0, requantization, output: value) }
     guard let tiling = chosen else {
       throw .layer(
         name: step.name, op: step.op,
@@ -44,60 +44,101 @@ extension LayerEmitter {
 
   /// DRAM bytes of the layer under a tiling, an instruction counted as 64; `nil` if a tile does not fit.
   private func cost(
-    _ layer: Accumulate, _ tiles: [TermTiles], _ tiling: Tiling, _ requantization: Requantization
+    _ layer: Accumulate, _ tiles: [TermTiles], _ tiling: Tiling, _ requantization: Requantization,
+    output: QuantizedValue
   ) -> Int? {
     let pixels = tiling.rows * tiling.columns
     let constantTiles = requantization.tilesPerBlock * tiling.outputBlocks
     guard tiling.outputBlocks * pixels + constantTiles <= accumulators.capacity else { return nil }
-    var perTile = 2 * 64 + tiling.outputBlocks * pixels * configuration.elementBytes(.out)
-    var perBlockGroup = 0
-    for (index, term) in layer.terms.enumerated() {
-      guard let chunks = chunks(term, tiles[index], index, tiling) else { return nil }
-      let window = windowSize(term, tiling, taps: 0..<term.kernel.height)
-      let inputBlocks = tiles[index].isDense ? tiles[index].inputBlocks : tiling.outputBlocks
-      perTile += inputBlocks * window * configuration.elementBytes(.inp) + chunks.count * 3 * 64
-      let weightBytes =
-        chunks.reduce(0) { $0 + weightTiles(tiles[index], $1) }
-        * configuration.elementBytes(.wgt)
-      // Weights of one chunk stay in their slot from tile to tile.
-      if chunks.count == 1 && layer.terms.count <= 2 {
-        perBlockGroup += weightBytes
-      } else {
-        perTile += weightBytes
-      }
-    }
     func parts(_ extent: Int, _ size: Int) -> Int { (extent + size - 1) / size }
-    let groups = parts(requantization.blocks, tiling.outputBlocks)
-    let pixelsTiles =
-      parts(requantization.height(layer, graph), tiling.rows)
-      * parts(requantization.width(layer, graph), tiling.columns)
-    return groups * (perBlockGroup + pixelsTiles * perTile)
+    let pixelTiles = parts(output.height, tiling.rows) * parts(output.width, tiling.columns)
+    let groups = Tiling.ranges(requantization.blocks, tiling.outputBlocks)
+    // Where all outputs see the same inputs, the first group of output blocks stands for all.
+    let isSame = zip(layer.terms, tiles).allSatisfy { $1.hasSameInputs }
+    var total = 0
+    for group in isSame ? [0..<tiling.outputBlocks] : groups {
+      let tiling = Tiling(outputBlocks: group.count, rows: tiling.rows, columns: tiling.columns)
+      var perTile = 2 * 64 + tiling.outputBlocks * pixels * configuration.elementBytes(.out)
+      var perGroup = 0
+      for (index, term) in layer.terms.enumerated() {
+        guard let chunks = chunks(term, tiles[index], index, tiling, firstOutput: group.lowerBound) else {
+          return nil
+        }
+        let window = windowSize(term, tiling, taps: 0..<term.kernel.height)
+        perTile += inputBlocks(chunks) * window * configuration.elementBytes(.inp) + chunks.count * 3 * 64
+        let weightBytes =
+          chunks.reduce(0) { $0 + weightTiles(tiles[index], $1) } * configuration.elementBytes(.wgt)
+        // Weights of one chunk stay in their slot from tile to tile.
+        if chunks.count == 1 && layer.terms.count <= 2 {
+          perGroup += weightBytes
+        } else {
+          perTile += weightBytes
+        }
+      }
+      total += perGroup + pixelTiles * perTile
+    }
+    return isSame ? total * groups.count : total
+  }
+
+  /// Input blocks that the chunks load, each as often as it is loaded; rows that a kernel is cut into count once.
+  private func inputBlocks(_ chunks: [TermChunk]) -> Int {
+    chunks.reduce(0) { $0 + ($1.taps.lowerBound == 0 ? $1.inputs.count : 0) }
   }
 
   private func windowSize(_ term: AccumulateTerm, _ tiling: Tiling, taps: Range<Int>) -> Int {
-    ((tiling.rows - 1) * term.stride.height + taps.count)
-      * ((tiling.columns - 1) * term.stride.width + term.kernel.width)
+    let places = placesAtOnce(term, tiling)
+    return ((places.rows - 1) * term.stride.height + taps.count)
+      * ((places.columns - 1) * term.stride.width + term.kernel.width)
+  }
+
+  /// Rows and columns of a tile that a term adds to, at most.
+  private func placesAtOnce(_ term: AccumulateTerm, _ tiling: Tiling) -> (rows: Int, columns: Int) {
+    let (rows, columns) = (term.places.rows.stride, term.places.columns.stride)
+    return ((tiling.rows + rows - 1) / rows, (tiling.columns + columns - 1) / columns)
   }
 
   /// Cuts a term into parts that fit one input slot and one weight slot; `nil` if not even the smallest does.
+  ///
+  /// - Parameter firstOutput: output block at which the tile begins.
   private func chunks(
-    _ term: AccumulateTerm, _ tiles: TermTiles, _ index: Int, _ tiling: Tiling
+    _ term: AccumulateTerm, _ tiles: TermTiles, _ index: Int, _ tiling: Tiling, firstOutput: Int
+  ) -> [TermChunk]? {
+    if !tiles.isDense { return depthwiseChunks(term, tiles, index, tiling) }
+    var result: [TermChunk] = []
+    var start = 0
+    while start < tiling.outputBlocks {
+      // Neighbours that see the same inputs share their loads.
+      let seen = tiles.inputs[firstOutput + start]
+      var end = start + 1
+      while end < tiling.outputBlocks, tiles.inputs[firstOutput + end] == seen { end += 1 }
+      if !seen.isEmpty {
+        guard let chunks = matrixChunks(term, index, tiling, outputs: start..<end, inputs: seen) else {
+          return nil
+        }
+        result += chunks
+      }
+      start = end
+    }
+    return result
+  }
+
+  private func matrixChunks(
+    _ term: AccumulateTerm, _ index: Int, _ tiling: Tiling, outputs: Range<Int>, inputs seen: Range<Int>
   ) -> [TermChunk]? {
     let kernel = 0..<term.kernel.height
     let window = windowSize(term, tiling, taps: kernel)
-    if !tiles.isDense { return depthwiseChunks(term, tiles, index, tiling) }
-    let outputs = 0..<tiling.outputBlocks
-    let tilesPerInput = tiling.outputBlocks * term.kernel.height * term.kernel.width
-    let count = min(inputs.capacity / window, weights.capacity / tilesPerInput, tiles.inputBlocks)
+    let tilesPerInput = outputs.count * term.kernel.height * term.kernel.width
+    let count = min(inputs.capacity / window, weights.capacity / tilesPerInput, seen.count)
     if count > 0 {
-      return Tiling.ranges(tiles.inputBlocks, count).map {
-        TermChunk(term: index, outputs: outputs, inputs: $0, taps: kernel)
+      return Tiling.ranges(seen.count, count).map {
+        TermChunk(
+          term: index, outputs: outputs,
+          inputs: seen.lowerBound + $0.lowerBound..<seen.lowerBound + $0.upperBound, taps: kernel)
       }
     }
-    let rows = min(
-      rowsAtOnce(term, tiling), weights.capacity / (tiling.outputBlocks * term.kernel.width))
+    let rows = min(rowsAtOnce(term, tiling), weights.capacity / (outputs.count * term.kernel.width))
     guard rows > 0 else { return nil }
-    return (0..<tiles.inputBlocks).flatMap { block in
+    return seen.flatMap { block in
       Tiling.ranges(term.kernel.height, rows).map {
         TermChunk(term: index, outputs: outputs, inputs: block..<block + 1, taps: $0)
       }
@@ -130,8 +171,9 @@ extension LayerEmitter {
   /// could leave a part without any input.
   private func rowsAtOnce(_ term: AccumulateTerm, _ tiling: Tiling) -> Int {
     guard term.padding == .none else { return 0 }
-    let width = windowSize(term, tiling, taps: 0..<1) / ((tiling.rows - 1) * term.stride.height + 1)
-    let rows = inputs.capacity / width - (tiling.rows - 1) * term.stride.height
+    let height = (placesAtOnce(term, tiling).rows - 1) * term.stride.height
+    let width = windowSize(term, tiling, taps: 0..<1) / (height + 1)
+    let rows = inputs.capacity / width - height
     return min(max(0, rows), term.kernel.height)
   }
 
@@ -150,10 +192,13 @@ extension LayerEmitter {
       after: [half.free])
     let tiling = Tiling(outputBlocks: outputs.count, rows: rows.count, columns: columns.count)
     for (index, term) in layer.terms.enumerated() {
-      for chunk in chunks(term, tiles[index], index, tiling) ?? [] {
-        last = try emitChunk(
-          chunk, term, tiles[index], accumulator: half.base, firstOutput: outputs.lowerBound, rows, columns,
-          outputWidth: graph.values[output].width)
+      for chunk in chunks(
+        term, tiles[index], index, tiling, firstOutput: outputs.lowerBound) ?? []
+      {
+        last =
+          try emitChunk(
+            chunk, term, tiles[index], accumulator: half.base, firstOutput: outputs.lowerBound, rows, columns,
+            outputWidth: graph.values[output].width) ?? last
       }
     }
     let constantBase = half.base + size
@@ -167,17 +212,22 @@ extension LayerEmitter {
         output, channels: outputs, rows: rows, columns: columns, base: half.base, after: last))
   }
 
+  /// - Returns: `nil` if the term adds nothing to this tile: no place of its lies there, or only padding does.
   private mutating func emitChunk(
     _ chunk: TermChunk, _ term: AccumulateTerm, _ tiles: TermTiles, accumulator: Int,
     firstOutput: Int, _ rows: Range<Int>, _ columns: Range<Int>, outputWidth: Int
-  ) throws(CodegenError) -> ProgramBuilder.Producer {
+  ) throws(CodegenError) -> ProgramBuilder.Producer? {
     let source = graph.values[term.input]
+    let (rowPlaces, columnPlaces) = (term.places.rows, term.places.columns)
+    let (ownRows, ownColumns) = (rowPlaces.indices(in: rows), columnPlaces.indices(in: columns))
+    if ownRows.isEmpty || ownColumns.isEmpty { return nil }
     let rowWindow = InputWindow(
-      outputs: rows, taps: chunk.taps, stride: term.stride.height, padding: term.padding.top,
+      outputs: ownRows, taps: chunk.taps, stride: term.stride.height, padding: term.padding.top,
       extent: source.height)
     let columnWindow = InputWindow(
-      outputs: columns, taps: 0..<term.kernel.width, stride: term.stride.width,
+      outputs: ownColumns, taps: 0..<term.kernel.width, stride: term.stride.width,
       padding: term.padding.left, extent: source.width)
+    if rowWindow.valid.isEmpty || columnWindow.valid.isEmpty { return nil }
     let shift = tiles.isDense ? 0 : firstOutput
     let channels = chunk.inputs.lowerBound + shift..<chunk.inputs.upperBound + shift
     let inputLease = try acquireInput(term.input, channels, rowWindow, columnWindow)
@@ -196,21 +246,25 @@ extension LayerEmitter {
     let tapStep = tiles.tapStep
     let firstTap = tiles.isDense ? 0 : chunk.taps.lowerBound * tiles.columns * tapStep
     var last = inputLease.writer
-    for part in SameWeights.parts(tiles.places, width: outputWidth, rows, columns) {
+    for part in SameWeights.parts(tiles.tileAt, width: outputWidth, ownRows, ownColumns) {
       let (row, column) = (
-        part.rows.lowerBound - rows.lowerBound, part.columns.lowerBound - columns.lowerBound
+        part.rows.lowerBound - ownRows.lowerBound, part.columns.lowerBound - ownColumns.lowerBound
       )
+      let place =
+        (rowPlaces.first + part.rows.lowerBound * rowPlaces.stride - rows.lowerBound) * columns.count
+        + columnPlaces.first + part.columns.lowerBound * columnPlaces.stride - columns.lowerBound
       last = builder.compute(
         .gemm,
         channelDimensions + [
           NestDimension(
             extent: chunk.taps.count, dst: 0, src: width, wgt: tiles.columns * tapStep),
           NestDimension(extent: tiles.columns, dst: 0, src: 1, wgt: tapStep),
-          NestDimension(extent: part.rows.count, dst: columns.count, src: term.stride.height * width),
-          NestDimension(extent: part.columns.count, dst: 1, src: term.stride.width),
+          NestDimension(
+            extent: part.rows.count, dst: rowPlaces.stride * columns.count, src: term.stride.height * width),
+          NestDimension(extent: part.columns.count, dst: columnPlaces.stride, src: term.stride.width),
         ],
         base: MicroOp(
-          dst: accumulator + chunk.outputs.lowerBound * pixels + row * columns.count + column,
+          dst: accumulator + chunk.outputs.lowerBound * pixels + place,
           src: inputLease.base + row * term.stride.height * width + column * term.stride.width,
           wgt: weightLease.base + firstTap + part.tile),
         after: [inputLease.writer, weightLease.writer])

@@ -22,21 +22,13 @@ struct ConstantImage {
     return offset
   }
 
-  /// Tiles of a dense kernel in the order (output block, input block, row, column), zero beyond the channels.
-  ///
-  /// - Parameter weights: `outputs × inputs × taps`.
-  func denseTiles(_ weights: [Int8], outputs: Int, inputs: Int, taps: Int) -> [UInt8] {
+  /// Tiles of one block of outputs in the order (input block, tap), zero beyond the channels.
+  func tiles(_ weights: GroupedWeights, output: Int, inputs: Range<Int>) -> [UInt8] {
     let block = configuration.block
     var bytes: [UInt8] = []
-    for outputBlock in 0..<(outputs + block - 1) / block {
-      for inputBlock in 0..<(inputs + block - 1) / block {
-        for tap in 0..<taps {
-          bytes += tile { o, i in
-            let output = outputBlock * block + o
-            let input = inputBlock * block + i
-            return output < outputs && input < inputs ? weights[(output * inputs + input) * taps + tap] : 0
-          }
-        }
+    for input in inputs {
+      for tap in 0..<weights.taps {
+        bytes += tile { o, i in weights.value(output * block + o, input * block + i, tap: tap) }
       }
     }
     return bytes

@@ -49,22 +49,6 @@ struct Requantization {
     }
   }
 
-  func height(_ layer: Accumulate, _ graph: QuantizedGraph) -> Int {
-    layer.terms.first.map { term in
-      let input = graph.values[term.input]
-      return (input.height + term.padding.top + term.padding.bottom - term.kernel.height)
-        / term.stride.height + 1
-    } ?? 1
-  }
-
-  func width(_ layer: Accumulate, _ graph: QuantizedGraph) -> Int {
-    layer.terms.first.map { term in
-      let input = graph.values[term.input]
-      return (input.width + term.padding.left + term.padding.right - term.kernel.width)
-        / term.stride.width + 1
-    } ?? 1
-  }
-
   /// LOAD ACC of the constants of some output blocks; returns where they are.
   func load(
     _ outputs: Range<Int>, at base: Int, from offset: UInt64, region: Int,

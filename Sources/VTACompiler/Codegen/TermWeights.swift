@@ -4,16 +4,22 @@ internal import VTA
 struct TermTiles {
   let location: UInt64
   let isDense: Bool
-  let inputBlocks: Int
+  /// Of a dense term: per output block the input blocks whose tiles are there; the others are zero.
+  var inputs: [Range<Int>] = []
+  /// Of a dense term: per output block its first tile.
+  var firstTiles: [Int] = []
   let rows: Int
   let columns: Int
   /// Distances between tiles of neighbouring blocks and taps of a depthwise term: zero where one tile serves all.
   let blockStep: Int
   let tapStep: Int
   /// Of a positional term: which of its tiles an output position takes, row-major; empty for others.
-  var places: [Int] = []
+  var tileAt: [Int] = []
   /// Of a positional term: how many tiles it has.
   var count = 1
+
+  /// That every output block sees as many inputs at the same cost as the first.
+  var hasSameInputs: Bool { inputs.allSatisfy { $0 == inputs.first } }
 }
 
 /// Weights of the terms of an ``Accumulate``, in the constant region and in the scratchpad.
@@ -24,10 +30,14 @@ extension LayerEmitter {
     let inputs = graph.values[term.input].channels
     switch term.weights {
     case .dense(let values):
-      let bytes = constants.denseTiles(values, outputs: outputs, inputs: inputs, taps: taps)
+      return placeMatrix(GroupedWeights(values, groups: 1, outputs, inputs, taps), term)
+    case .grouped(let values, let groups):
+      let matrix = GroupedWeights(values, groups: groups, outputs, inputs, taps)
+      guard matrix.isBlockDiagonal(configuration.block) else { return placeMatrix(matrix, term) }
+      let bytes = (0..<blocks(outputs)).flatMap { constants.tiles(matrix, output: $0, inputs: $0..<$0 + 1) }
       return TermTiles(
-        location: constants.place(bytes, .wgt), isDense: true, inputBlocks: blocks(inputs),
-        rows: term.kernel.height, columns: term.kernel.width, blockStep: 0, tapStep: 1)
+        location: constants.place(bytes, .wgt), isDense: false, rows: term.kernel.height,
+        columns: term.kernel.width, blockStep: taps, tapStep: 1)
     case .depthwise(let values):
       let isUniform = values.allSatisfy { $0 == values.first }
       let isPointwise = taps == 1
@@ -42,18 +52,34 @@ extension LayerEmitter {
         }
       }
       return TermTiles(
-        location: constants.place(bytes, .wgt), isDense: false, inputBlocks: blocks(inputs),
-        rows: term.kernel.height, columns: term.kernel.width, blockStep: isUniform ? 0 : taps,
+        location: constants.place(bytes, .wgt), isDense: false, rows: term.kernel.height,
+        columns: term.kernel.width, blockStep: isUniform ? 0 : taps,
         tapStep: isUniform || isPointwise ? 0 : 1)
     case .positional(let values):
       let different = Set(values).sorted()
       let bytes = different.flatMap { value in constants.diagonalTile { _ in value } }
       let index = Dictionary(uniqueKeysWithValues: zip(different, different.indices))
       return TermTiles(
-        location: constants.place(bytes, .wgt), isDense: false, inputBlocks: blocks(inputs),
-        rows: term.kernel.height, columns: term.kernel.width, blockStep: 0, tapStep: 0,
-        places: values.map { index[$0] ?? 0 }, count: different.count)
+        location: constants.place(bytes, .wgt), isDense: false, rows: term.kernel.height,
+        columns: term.kernel.width, blockStep: 0, tapStep: 0,
+        tileAt: values.map { index[$0] ?? 0 }, count: different.count)
     }
+  }
+
+  /// Tiles of a matrix, without those of input blocks before the first and behind the last that an output block sees.
+  private mutating func placeMatrix(_ matrix: GroupedWeights, _ term: AccumulateTerm) -> TermTiles {
+    var bytes: [UInt8] = []
+    var (inputs, firstTiles, count): ([Range<Int>], [Int], Int) = ([], [], 0)
+    for output in 0..<blocks(matrix.outputs) {
+      let seen = matrix.inputBlocks(seenBy: output, block: configuration.block)
+      inputs.append(seen)
+      firstTiles.append(count)
+      count += seen.count * matrix.taps
+      bytes += constants.tiles(matrix, output: output, inputs: seen)
+    }
+    return TermTiles(
+      location: constants.place(bytes, .wgt), isDense: true, inputs: inputs, firstTiles: firstTiles,
+      rows: term.kernel.height, columns: term.kernel.width, blockStep: 0, tapStep: 1)
   }
 
   /// Tiles of the scratchpad that a part of a term needs.
@@ -74,12 +100,13 @@ extension LayerEmitter {
     var (rows, size, pitch) = (1, 1, 1)
     if tiles.isDense {
       let output = firstOutput + chunk.outputs.lowerBound
+      let seen = tiles.inputs[output]
       first =
-        (output * tiles.inputBlocks + chunk.inputs.lowerBound) * taps
+        tiles.firstTiles[output] + (chunk.inputs.lowerBound - seen.lowerBound) * taps
         + chunk.taps.lowerBound * tiles.columns
       rows = chunk.outputs.count
       size = chunk.inputs.count * chunk.taps.count * tiles.columns
-      pitch = tiles.inputBlocks * taps
+      pitch = seen.count * taps
     } else {
       first = (firstOutput + chunk.outputs.lowerBound) * tiles.blockStep
       size = weightTiles(tiles, chunk)

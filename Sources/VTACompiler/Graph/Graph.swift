@@ -83,6 +83,9 @@ struct LinearTerm: Sendable {
   enum Weights: Sendable {
     /// `outputChannels × inputChannels × kernelHeight × kernelWidth`, row-major.
     case dense([Float])
+    /// The channels are cut into groups, and each sees only its own: `outputChannels × inputChannels / groups ×
+    /// kernelHeight × kernelWidth`.
+    case grouped([Float], groups: Int)
     /// Output channel o sees only input channel o: `channels × kernelHeight × kernelWidth`.
     case depthwise([Float])
     /// As depthwise, with one weight for all channels and positions: identity and average.
@@ -92,7 +95,8 @@ struct LinearTerm: Sendable {
 
     var isFinite: Bool {
       switch self {
-      case .dense(let values), .depthwise(let values), .positional(let values): values.allSatisfy(\.isFinite)
+      case .dense(let values), .grouped(let values, _), .depthwise(let values), .positional(let values):
+        values.allSatisfy(\.isFinite)
       case .uniform(let value): value.isFinite
       }
     }
@@ -100,6 +104,10 @@ struct LinearTerm: Sendable {
   var input: Int
   var weights: Weights
   var window: Window
+  var places = Places.all
+
+  /// That output (y, x) sees input (y, x) and nothing else.
+  var isPointwise: Bool { window == .point && places == .all }
 
   /// The input itself, times `weight`.
   static func scaled(_ input: Int, by weight: Float = 1) -> LinearTerm {

@@ -96,6 +96,9 @@ package struct AccumulateTerm: Sendable {
   package enum Weights: Sendable {
     /// `outputChannels × inputChannels × kernelHeight × kernelWidth`, row-major.
     case dense([Int8])
+    /// The channels are cut into groups, and each sees only its own: `outputChannels × inputChannels / groups ×
+    /// kernelHeight × kernelWidth`.
+    case grouped([Int8], groups: Int)
     /// Output channel o sees only input channel o: `channels × kernelHeight × kernelWidth`.
     case depthwise([Int8])
     /// As depthwise, with one weight per output position for all channels and taps: `outputHeight × outputWidth`.
@@ -106,19 +109,50 @@ package struct AccumulateTerm: Sendable {
   package var weights: Weights
   package var kernel: (height: Int, width: Int)
   package var stride: (height: Int, width: Int)
-  /// Zeros around the input.
+  /// Zeros around the input; negative where its edge is not read.
   package var padding: Padding
+  package var places: Places
 
   package init(
     input: Int, weights: Weights, kernel: (height: Int, width: Int),
-    stride: (height: Int, width: Int), padding: Padding
+    stride: (height: Int, width: Int), padding: Padding, places: Places = .all
   ) {
     self.input = input
     self.weights = weights
     self.kernel = kernel
     self.stride = stride
     self.padding = padding
+    self.places = places
   }
+}
+
+/// Output positions that a term adds to: every `stride`-th row and column from `first` on. With several terms of
+/// different places an operation enlarges its input: nearest resize, transposed convolution.
+package struct Places: Hashable, Sendable {
+  package struct Axis: Hashable, Sendable {
+    package var first: Int
+    package var stride: Int
+
+    package init(first: Int, stride: Int) {
+      self.first = first
+      self.stride = stride
+    }
+
+    /// Which of the places lie in a range of the output.
+    package func indices(in outputs: Range<Int>) -> Range<Int> {
+      let lower = max(0, outputs.lowerBound - first + stride - 1) / stride
+      return lower..<max(lower, (outputs.upperBound - first + stride - 1) / stride)
+    }
+  }
+  package var rows: Axis
+  package var columns: Axis
+
+  package init(rows: Axis, columns: Axis) {
+    self.rows = rows
+    self.columns = columns
+  }
+
+  package static let all = Places(rows: Axis(first: 0, stride: 1), columns: Axis(first: 0, stride: 1))
 }
 
 package struct Padding: Hashable, Sendable {

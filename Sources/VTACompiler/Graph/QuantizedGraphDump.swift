@@ -68,12 +68,21 @@ package struct QuantizedGraphDump {
       switch term.weights {
       case .dense(let weights):
         ("dense", Tensor(weights, shape: [output.channels, graph.values[term.input].channels] + window))
+      case .grouped(let weights, let groups):
+        (
+          "grouped",
+          Tensor(weights, shape: [output.channels, graph.values[term.input].channels / groups] + window)
+        )
       case .depthwise(let weights): ("depthwise", Tensor(weights, shape: [output.channels] + window))
       case .positional(let weights): ("positional", Tensor(weights, shape: [output.height, output.width]))
       }
+    var groups: Int?
+    if case .grouped(_, let count) = term.weights { groups = count }
     return TermEntry(
-      input: graph.values[term.input].name, kind: kind, weights: add(tensor, file), kernel: window,
-      stride: [term.stride.height, term.stride.width], padding: term.padding.list)
+      input: graph.values[term.input].name, kind: kind, groups: groups, weights: add(tensor, file),
+      kernel: window,
+      stride: [term.stride.height, term.stride.width], padding: term.padding.list,
+      places: term.places == .all ? nil : PlacesEntry(term.places))
   }
 
   private mutating func add(_ tensor: Tensor, _ name: String) -> String {
@@ -164,8 +173,20 @@ private struct StepEntry: Encodable {
 private struct TermEntry: Encodable {
   var input: String
   var kind: String
+  var groups: Int?
   var weights: String
   var kernel: [Int]
   var stride: [Int]
   var padding: [Int]
+  var places: PlacesEntry?
+}
+
+private struct PlacesEntry: Encodable {
+  var first: [Int]
+  var stride: [Int]
+
+  init(_ places: Places) {
+    first = [places.rows.first, places.columns.first]
+    stride = [places.rows.stride, places.columns.stride]
+  }
 }

@@ -12,6 +12,8 @@ enum ImportLimits {
   static let rank = 8
   /// Kernel and stride of a window, and padding on one side.
   static let windowExtent = 1024
+  /// Factor by which an operator enlarges height or width: each means as many operations.
+  static let enlargement = 8
   /// Nested messages; the ones the importer reads go seven deep.
   static let messageDepth = 32
 }

@@ -32,8 +32,9 @@ struct OperatorRow: Sendable {
   let build: @Sendable (ONNXNode, inout GraphBuilder) throws(CompileError) -> Void
 
   static let all: [OperatorRow] = [
-    .add, .averagePool, .batchNormalization, .clip, .constantNode, .conv, .dropout, .flatten, .gemm,
-    .globalAveragePool, .identity, .matMul, .maxPool, .relu, .reshape, .softmax,
+    .add, .averagePool, .batchNormalization, .clip, .constantNode, .conv, .convTranspose, .div, .dropout,
+    .flatten,
+    .gemm, .globalAveragePool, .identity, .matMul, .maxPool, .mul, .relu, .reshape, .resize, .softmax, .sub,
   ]
 
   static func named(_ name: String) -> OperatorRow? { all.first { $0.name == name } }

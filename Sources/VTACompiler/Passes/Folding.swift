@@ -34,10 +34,10 @@ extension Graph {
 extension LinearLayer {
   /// The input of a layer that treats each position alone and each channel alone; `nil` for others.
   fileprivate var perChannelInput: Int? {
-    guard terms.count == 1, terms[0].window == .point else { return nil }
+    guard terms.count == 1, terms[0].isPointwise else { return nil }
     switch terms[0].weights {
     case .uniform, .depthwise: return terms[0].input
-    case .dense, .positional: return nil
+    case .dense, .grouped, .positional: return nil
     }
   }
 
@@ -50,7 +50,8 @@ extension LinearLayer {
   fileprivate var factors: [Float] {
     switch terms[0].weights {
     case .uniform(let factor): [Float](repeating: factor, count: bias.count)
-    case .depthwise(let factors), .dense(let factors), .positional(let factors): factors
+    case .depthwise(let factors), .dense(let factors), .grouped(let factors, _), .positional(let factors):
+      factors
     }
   }
 }
@@ -88,6 +89,8 @@ extension LinearTerm {
     var result = self
     switch weights {
     case .dense(let values): result.weights = .dense(Self.scaled(values, by: factors))
+    case .grouped(let values, let groups):
+      result.weights = .grouped(Self.scaled(values, by: factors), groups: groups)
     case .depthwise(let values): result.weights = .depthwise(Self.scaled(values, by: factors))
     case .uniform(let weight):
       if let first = factors.first, factors.allSatisfy({ $0 == first }) {

@@ -57,7 +57,7 @@ extension Graph {
   /// A dense layer on flattened elements is a convolution whose kernel is the whole tensor before.
   private func absorb(_ root: Int, in term: inout LinearTerm, _ isInput: Set<Int>) -> Bool {
     let (from, to) = (values[root].geometry, values[term.input].geometry)
-    guard case .dense = term.weights, term.window == .point, to.positions == 1, from != to,
+    guard case .dense = term.weights, term.isPointwise, to.positions == 1, from != to,
       !isInput.contains(root)
     else { return false }
     term.input = root
@@ -69,7 +69,7 @@ extension Graph {
   private mutating func sink(
     _ node: GraphNode, _ layer: LinearLayer, _ roots: [Int], _ isInput: Set<Int>
   ) -> GraphNode? {
-    guard layer.terms.count == 1, case .uniform = layer.terms[0].weights, layer.terms[0].window == .point,
+    guard layer.terms.count == 1, case .uniform = layer.terms[0].weights, layer.terms[0].isPointwise,
       layer.bias.allSatisfy({ $0 == 0 }), case let root = roots[layer.terms[0].input],
       !isInput.contains(root), values[root].geometry != values[node.output].geometry
     else { return nil }

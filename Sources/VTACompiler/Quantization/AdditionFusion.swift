@@ -40,7 +40,7 @@ extension Graph {
   private func fusible(_ index: Int?, uses: Int) -> (index: Int, layer: LinearLayer)? {
     guard let index, uses == 1, !isOutput(nodes[index].output),
       case .linear(let layer) = nodes[index].operation, layer.bounds == .none,
-      layer.terms.allSatisfy({ if case .dense = $0.weights { true } else { false } })
+      layer.terms.allSatisfy({ $0.isMatrixProduct })
     else { return nil }
     return (index, layer)
   }
@@ -52,7 +52,7 @@ extension LinearLayer {
     terms.count == 2
       && terms.allSatisfy { term in
         guard case .uniform(1) = term.weights else { return false }
-        return term.window == .point
+        return term.isPointwise
       }
   }
 }
@@ -65,10 +65,18 @@ extension LinearQuantizer.Term {
 }
 
 extension LinearTerm {
+  /// That an output is a sum over several input channels.
+  var isMatrixProduct: Bool {
+    switch weights {
+    case .dense, .grouped: true
+    case .depthwise, .uniform, .positional: false
+    }
+  }
+
   /// The weights one by one: uniform ones per channel and position of the kernel, others as they are.
   func expandedWeights(channels: Int) -> [Float] {
     switch weights {
-    case .dense(let values), .depthwise(let values), .positional(let values): values
+    case .dense(let values), .grouped(let values, _), .depthwise(let values), .positional(let values): values
     case .uniform(let weight):
       [Float](repeating: weight, count: channels * window.kernel.height * window.kernel.width)
     }

@@ -7,8 +7,8 @@
 /// Runs the float graph on the host: for calibration, and as the yardstick of quantization.
 struct FloatExecutor: Sendable {
   private let graph: Graph
-  /// Per node and term, the weights as the matrix multiplication wants them; `nil` for other terms.
-  private let packed: [[PackedWeights?]]
+  /// Per node, term and group, the weights as the matrix multiplication wants them; none for other terms.
+  private let packed: [[[PackedWeights]]]
   /// Per node, the values that nothing reads afterwards.
   private let lastUses: [[Int]]
 
@@ -17,8 +17,16 @@ struct FloatExecutor: Sendable {
     packed = graph.nodes.map { node in
       guard case .linear(let layer) = node.operation else { return [] }
       return layer.terms.map { term in
-        guard case .dense(let weights) = term.weights else { return nil }
-        return PackedWeights(weights, rows: layer.bias.count)
+        switch term.weights {
+        case .dense(let weights): [PackedWeights(weights, rows: layer.bias.count)]
+        case .grouped(let weights, let groups):
+          (0..<groups).map { group in
+            let count = weights.count / groups
+            return PackedWeights(
+              Array(weights[group * count..<(group + 1) * count]), rows: layer.bias.count / groups)
+          }
+        case .depthwise, .uniform, .positional: []
+        }
       }
     }
     var isNeeded = Set(graph.outputs.map(\.value))
@@ -67,34 +75,85 @@ struct FloatExecutor: Sendable {
   }
 
   private func linear(
-    _ layer: LinearLayer, _ packed: [PackedWeights?], _ values: [[Float]], _ output: Geometry
+    _ layer: LinearLayer, _ packed: [[PackedWeights]], _ values: [[Float]], _ output: Geometry
   ) -> [Float] {
     var result = layer.bias.flatMap { [Float](repeating: $0, count: output.positions) }
     for (term, packed) in zip(layer.terms, packed) {
-      let (input, geometry) = (values[term.input], graph.values[term.input].geometry)
-      let taps = term.window.kernel.height * term.window.kernel.width
-      switch term.weights {
-      case .dense:
-        guard let packed else { continue }
-        accumulateConvolution(
-          input, geometry, packed, term.window, into: &result, outputWidth: output.width)
-      case .depthwise(let weights):
-        accumulateDepthwise(
-          input, geometry, term.window, into: &result, output,
-          weight: { channel, tap, _ in weights[channel * taps + tap] })
-      case .uniform(let weight):
-        accumulateDepthwise(
-          input, geometry, term.window, into: &result, output, weight: { _, _, _ in weight })
-      case .positional(let weights):
-        accumulateDepthwise(
-          input, geometry, term.window, into: &result, output, weight: { _, _, position in weights[position] }
-        )
+      if term.places == .all {
+        accumulate(term, packed, values, into: &result, output)
+      } else {
+        var part = output
+        part.height = term.places.rows.indices(in: 0..<output.height).count
+        part.width = term.places.columns.indices(in: 0..<output.width).count
+        var sums = [Float](repeating: 0, count: part.elementCount)
+        accumulate(term, packed, values, into: &sums, part)
+        spread(sums, part, term.places, into: &result, output)
       }
     }
     if layer.bounds != .none {
       for index in result.indices { result[index] = layer.bounds.clip(result[index]) }
     }
     return result
+  }
+
+  private func accumulate(
+    _ term: LinearTerm, _ packed: [PackedWeights], _ values: [[Float]], into result: inout [Float],
+    _ output: Geometry
+  ) {
+    let (input, geometry) = (values[term.input], graph.values[term.input].geometry)
+    let taps = term.window.kernel.height * term.window.kernel.width
+    switch term.weights {
+    case .dense, .grouped:
+      accumulateGroups(input, geometry, packed, term.window, into: &result, outputWidth: output.width)
+    case .depthwise(let weights):
+      accumulateDepthwise(
+        input, geometry, term.window, into: &result, output,
+        weight: { channel, tap, _ in weights[channel * taps + tap] })
+    case .uniform(let weight):
+      accumulateDepthwise(
+        input, geometry, term.window, into: &result, output, weight: { _, _, _ in weight })
+    case .positional(let weights):
+      accumulateDepthwise(
+        input, geometry, term.window, into: &result, output, weight: { _, _, position in weights[position] })
+    }
+  }
+
+  /// Adds the elements of `part` to their places in `output`.
+  private func spread(
+    _ sums: [Float], _ part: Geometry, _ places: Places, into result: inout [Float], _ output: Geometry
+  ) {
+    for channel in 0..<part.channels {
+      for y in 0..<part.height {
+        let row = places.rows.first + y * places.rows.stride
+        for x in 0..<part.width {
+          let column = places.columns.first + x * places.columns.stride
+          result[(channel * output.height + row) * output.width + column] +=
+            sums[(channel * part.height + y) * part.width + x]
+        }
+      }
+    }
+  }
+
+  /// - Parameter weights: one matrix per group of channels.
+  private func accumulateGroups(
+    _ input: [Float], _ geometry: Geometry, _ weights: [PackedWeights], _ window: Window,
+    into result: inout [Float], outputWidth: Int
+  ) {
+    if weights.count == 1 {
+      accumulateConvolution(input, geometry, weights[0], window, into: &result, outputWidth: outputWidth)
+      return
+    }
+    var geometry = geometry
+    geometry.channels /= weights.count
+    let outputs = result.count / weights.count
+    for (group, weights) in weights.enumerated() {
+      let range = group * outputs..<(group + 1) * outputs
+      var sums = Array(result[range])
+      accumulateConvolution(
+        Array(input[group * geometry.elementCount..<(group + 1) * geometry.elementCount]), geometry, weights,
+        window, into: &sums, outputWidth: outputWidth)
+      result.replaceSubrange(range, with: sums)
+    }
   }
 
   /// - Parameter weight: by channel, tap (row-major in the kernel) and output position (row-major).

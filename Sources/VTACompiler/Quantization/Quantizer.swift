@@ -210,33 +210,44 @@ extension Quantizer {
     let terms = zip(layer.terms, weights).map { term, weights in
       AccumulateTerm(
         input: device(term.input), weights: term.kind(weights),
-        kernel: term.window.kernel.pair, stride: term.window.stride.pair, padding: term.window.padding)
+        kernel: term.window.kernel.pair, stride: term.window.stride.pair, padding: term.window.padding,
+        places: term.places)
     }
     let operation = Accumulate(terms: terms, bias: bias, shift: shift, low: low, high: high)
     return (operation, why(layer, uniform, shift))
   }
 
   private func why(_ layer: LinearLayer, _ uniform: ScalePlan.Uniform?, _ shift: [Int]) -> String {
+    let isSpread = layer.terms.contains { $0.places != .all }
     if let uniform {
-      let weights = uniform.weights.joined().map(String.init).joined(separator: " and ")
-      let way = layer.terms.count > 1 ? "operands through" : "input through"
+      var weights = uniform.weights.joined().map(String.init).joined(separator: " and ")
+      var way = layer.terms.count > 1 ? "operands through" : "input through"
+      if isSpread {
+        weights = Set(uniform.weights.joined()).sorted().map(String.init).joined(separator: " and ")
+        way = "each input position to \(layer.terms.count) output positions through"
+      }
       return "\(way) diagonal weight tiles of \(weights), shift \(uniform.shift)"
     }
     let (least, most) = (shift.min() ?? 0, shift.max() ?? 0)
     let shifts = least == most ? "shift \(least)" : "shifts \(least)…\(most) per channel"
-    let sums = layer.terms.count > 1 ? "\(layer.terms.count) convolutions summed in one accumulator" : ""
-    let way = layer.terms.allSatisfy(\.isDense) ? "matrix products" : "diagonal weight tiles"
+    let sums =
+      layer.terms.count == 1
+      ? ""
+      : isSpread
+        ? "\(layer.terms.count) convolutions, each for its share of the output positions"
+        : "\(layer.terms.count) convolutions summed in one accumulator"
+    let way = layer.terms.allSatisfy(\.isMatrixProduct) ? "matrix products" : "diagonal weight tiles"
     return (sums.isEmpty ? way : sums) + ", \(shifts)"
   }
 }
 
 extension LinearTerm {
-  fileprivate var isDense: Bool { if case .dense = weights { true } else { false } }
   fileprivate var isPositional: Bool { if case .positional = weights { true } else { false } }
 
   fileprivate func kind(_ integers: [Int8]) -> AccumulateTerm.Weights {
     switch weights {
     case .dense: .dense(integers)
+    case .grouped(_, let groups): .grouped(integers, groups: groups)
     case .depthwise, .uniform: .depthwise(integers)
     case .positional: .positional(integers)
     }

@@ -99,7 +99,7 @@ extension LinearTerm {
       return counts.sorted { ($0.value, $0.key) > ($1.value, $1.key) }.map { weight, count in
         (weight, Double(count) / Double(weights.count))
       }
-    case .dense, .depthwise: return nil
+    case .dense, .grouped, .depthwise: return nil
     }
   }
 }

@@ -5,20 +5,26 @@ extension OperatorRow {
 
   static let conv = OperatorRow(
     name: "Conv",
-    mapping: "matrix products over the kernel's positions; the bias starts the sum",
+    mapping:
+      "matrix products over the kernel's positions; with groups only over the channels of the block's groups, "
+      + "with one channel per group by diagonal weights",
     inputs: [.activation("X"), .constant("W"), .optionalConstant("B")],
     attributes: windowAttributes.merging(["group": .int]) { $1 },
     constraints: OperatorConstraint.window + [
-      OperatorConstraint("group must be 1") { node in
+      OperatorConstraint("group must divide the input's and the output's channels") { node in
         let group = node.int("group", default: 1)
-        return group == 1 ? nil : "group is \(group)"
+        guard let inputs = node.shape(0)?[1], let outputs = node.shape(1)?.first else { return nil }
+        return group > 0 && inputs % group == 0 && outputs % group == 0
+          ? nil : "group is \(group) of \(inputs) and \(outputs) channels"
       },
-      OperatorConstraint("the weights must be O×C×KH×KW for C input channels and the kernel KH×KW") { node in
+      OperatorConstraint(
+        "the weights must be O×C×KH×KW for C input channels in each group and the kernel KH×KW"
+      ) { node in
         guard let input = node.shape(0), let weights = node.shape(1), let kernel = node.kernelShape else {
           return "the weights are missing"
         }
         let isLegal =
-          weights.count == 4 && weights[0] > 0 && weights[1] == input[1]
+          weights.count == 4 && weights[0] > 0 && weights[1] == input[1] / node.int("group", default: 1)
           && Array(weights[2...]) == kernel
         return isLegal
           ? nil : "the weights are \(Shape.text(weights)) for \(input[1]) channels and a kernel of \(kernel)"
@@ -34,7 +40,16 @@ extension OperatorRow {
     let (window, height, width) = try node.window(over: shape)
     let channels = node.shape(1)?[0] ?? 0
     let bias = node.constant(2) == nil ? [Float](repeating: 0, count: channels) : try node.floats(2)
-    let term = LinearTerm(input: input, weights: .dense(weights), window: window)
+    let groups = node.int("group", default: 1)
+    let kind: LinearTerm.Weights =
+      if groups == 1 {
+        .dense(weights)
+      } else if groups == shape[1], groups == channels {
+        .depthwise(weights)
+      } else {
+        .grouped(weights, groups: groups)
+      }
+    let term = LinearTerm(input: input, weights: kind, window: window)
     try builder.add(
       .linear(LinearLayer(terms: [term], bias: bias)), shape: [shape[0], channels, height, width], for: node)
   }

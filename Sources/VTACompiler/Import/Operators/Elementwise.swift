@@ -30,43 +30,6 @@ extension OperatorRow {
     try builder.addClip(Bounds(low: low, high: high), for: node)
   }
 
-  static let add = OperatorRow(
-    name: "Add",
-    mapping: "two activations through identity weights into one sum, or a bias of the layer before",
-    inputs: [.any("A"), .any("B")],
-    attributes: [:],
-    constraints: [
-      OperatorConstraint("at least one operand must be computed from the model's inputs") { node in
-        node.constant(0) != nil && node.constant(1) != nil ? "both operands are constant" : nil
-      },
-      OperatorConstraint("two activations must have the same shape") { node in
-        guard case .activation(_, let a) = node.operand(0), case .activation(_, let b) = node.operand(1),
-          a != b
-        else { return nil }
-        return "the operands are \(Shape.text(a)) and \(Shape.text(b))"
-      },
-      OperatorConstraint("a constant operand must be float, one value or one per channel") { node in
-        guard let index = [0, 1].first(where: { node.constant($0) != nil }),
-          let constant = node.constant(index), let shape = node.shape(1 - index)
-        else { return nil }
-        return constant.perChannel(of: shape) == nil
-          ? "the constant is \(Shape.text(constant.shape)) beside \(Shape.text(shape))" : nil
-      },
-    ]
-  ) { node, builder throws(CompileError) in
-    if let index = [0, 1].first(where: { node.constant($0) != nil }) {
-      let (input, shape) = try node.activation(1 - index)
-      let bias = node.constant(index)?.perChannel(of: shape) ?? []
-      try builder.add(.linear(LinearLayer(terms: [.scaled(input)], bias: bias)), shape: shape, for: node)
-      return
-    }
-    let (a, shape) = try node.activation(0)
-    let b = try node.activation(1).value
-    let bias = [Float](repeating: 0, count: Geometry(shape: shape).channels)
-    try builder.add(
-      .linear(LinearLayer(terms: [.scaled(a), .scaled(b)], bias: bias)), shape: shape, for: node)
-  }
-
   static let batchNormalization = OperatorRow(
     name: "BatchNormalization",
     mapping: "folded into the layer before, or a scale and bias per channel of its own",
@@ -112,19 +75,5 @@ extension GraphBuilder {
     let bias = [Float](repeating: 0, count: Geometry(shape: shape).channels)
     try add(
       .linear(LinearLayer(terms: [.scaled(input)], bias: bias, bounds: bounds)), shape: shape, for: node)
-  }
-}
-
-extension ConstantTensor {
-  /// The constant as one value per channel (axis 1) of an activation, by ONNX's broadcasting; `nil` if it varies
-  /// along another axis or does not fit.
-  func perChannel(of shape: [Int]) -> [Float]? {
-    guard let floats, shape.count > 1, self.shape.count <= shape.count else { return nil }
-    let channels = shape[1]
-    let extents = [Int](repeating: 1, count: shape.count - self.shape.count) + self.shape
-    for (axis, extent) in extents.enumerated() where extent != 1 {
-      guard axis == 1, extent == channels else { return nil }
-    }
-    return floats.count == channels ? floats : floats.first.map { [Float](repeating: $0, count: channels) }
   }
 }

@@ -3,7 +3,8 @@ extension ONNXNode {
   /// Kernel extents from the attribute, or from the weights.
   var kernelShape: [Int]? {
     if let ints = ints("kernel_shape") { return ints }
-    guard operatorName == "Conv", let weights = shape(1), weights.count > 2 else { return nil }
+    guard let weights = shape(1), weights.count > 2
+    else { return nil }
     return Array(weights[2...])
   }
 

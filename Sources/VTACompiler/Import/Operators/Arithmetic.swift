@@ -1,0 +1,131 @@
+extension OperatorRow {
+  static let add = OperatorRow(
+    name: "Add",
+    mapping: "two activations through identity weights into one sum, or a bias of the layer before",
+    inputs: [.any("A"), .any("B")],
+    attributes: [:],
+    constraints: OperatorConstraint.sum
+  ) { node, builder throws(CompileError) in
+    try builder.addSum(signs: [1, 1], for: node)
+  }
+
+  static let sub = OperatorRow(
+    name: "Sub",
+    mapping: "as Add, with weights of opposite sign",
+    inputs: [.any("A"), .any("B")],
+    attributes: [:],
+    constraints: OperatorConstraint.sum
+  ) { node, builder throws(CompileError) in
+    try builder.addSum(signs: [1, -1], for: node)
+  }
+
+  static let mul = OperatorRow(
+    name: "Mul",
+    mapping: "a factor of the weights of the layer before, or diagonal weights of its own",
+    inputs: [.any("A"), .any("B")],
+    attributes: [:],
+    constraints: [
+      OperatorConstraint("one operand must be a constant, since the accelerator cannot multiply activations")
+      {
+        node in
+        switch (node.constant(0) != nil, node.constant(1) != nil) {
+        case (true, true): "both operands are constant"
+        case (false, false): "both operands are computed"
+        default: nil
+        }
+      },
+      .channelConstant,
+    ]
+  ) { node, builder throws(CompileError) in
+    let index = node.constant(0) == nil ? 0 : 1
+    let (_, shape) = try node.activation(index)
+    try builder.addScale(node.constant(1 - index)?.perChannel(of: shape) ?? [], input: index, for: node)
+  }
+
+  static let div = OperatorRow(
+    name: "Div",
+    mapping: "as Mul, by the reciprocal",
+    inputs: [.activation("A"), .constant("B")],
+    attributes: [:],
+    constraints: [
+      .channelConstant,
+      OperatorConstraint("B must not be 0") { node in
+        (node.constant(1)?.floats ?? []).contains(0) ? "B holds a 0" : nil
+      },
+    ]
+  ) { node, builder throws(CompileError) in
+    let (_, shape) = try node.activation(0)
+    let factors = node.constant(1)?.perChannel(of: shape)?.map { 1 / $0 } ?? []
+    try builder.addScale(factors, input: 0, for: node)
+  }
+}
+
+extension OperatorConstraint {
+  fileprivate static let channelConstant = OperatorConstraint(
+    "a constant operand must be float, one value or one per channel"
+  ) { node in
+    guard let index = [0, 1].first(where: { node.constant($0) != nil }),
+      let constant = node.constant(index), let shape = node.shape(1 - index)
+    else { return nil }
+    return constant.perChannel(of: shape) == nil
+      ? "the constant is \(Shape.text(constant.shape)) beside \(Shape.text(shape))" : nil
+  }
+
+  fileprivate static let sum = [
+    OperatorConstraint("at least one operand must be computed from the model's inputs") { node in
+      node.constant(0) != nil && node.constant(1) != nil ? "both operands are constant" : nil
+    },
+    OperatorConstraint("two activations must have the same shape") { node in
+      guard case .activation(_, let a) = node.operand(0), case .activation(_, let b) = node.operand(1),
+        a != b
+      else { return nil }
+      return "the operands are \(Shape.text(a)) and \(Shape.text(b))"
+    },
+    channelConstant,
+  ]
+}
+
+extension GraphBuilder {
+  /// The sum of both operands, each times its sign.
+  fileprivate mutating func addSum(signs: [Float], for node: ONNXNode) throws(CompileError) {
+    var layer = LinearLayer(terms: [], bias: [])
+    var shape: [Int] = []
+    for index in 0...1 {
+      guard case .activation(let input, let found) = node.operand(index) else { continue }
+      layer.terms.append(.scaled(input, by: signs[index]))
+      shape = found
+    }
+    layer.bias = [Float](repeating: 0, count: Geometry(shape: shape).channels)
+    for index in 0...1 {
+      guard let constant = node.constant(index)?.perChannel(of: shape) else { continue }
+      layer.bias = constant.map { $0 * signs[index] }
+    }
+    try add(.linear(layer), shape: shape, for: node)
+  }
+
+  /// One operand times a factor per channel.
+  fileprivate mutating func addScale(
+    _ factors: [Float], input index: Int, for node: ONNXNode
+  ) throws(CompileError) {
+    let (input, shape) = try node.activation(index)
+    let isSame = factors.allSatisfy { $0 == factors.first }
+    let weights = isSame ? LinearTerm.Weights.uniform(factors.first ?? 0) : .depthwise(factors)
+    let term = LinearTerm(input: input, weights: weights, window: .point)
+    let bias = [Float](repeating: 0, count: factors.count)
+    try add(.linear(LinearLayer(terms: [term], bias: bias)), shape: shape, for: node)
+  }
+}
+
+extension ConstantTensor {
+  /// The constant as one value per channel (axis 1) of an activation, by ONNX's broadcasting; `nil` if it varies
+  /// along another axis or does not fit.
+  func perChannel(of shape: [Int]) -> [Float]? {
+    guard let floats, shape.count > 1, self.shape.count <= shape.count else { return nil }
+    let channels = shape[1]
+    let extents = [Int](repeating: 1, count: shape.count - self.shape.count) + self.shape
+    for (axis, extent) in extents.enumerated() where extent != 1 {
+      guard axis == 1, extent == channels else { return nil }
+    }
+    return floats.count == channels ? floats : floats.first.map { [Float](repeating: $0, count: channels) }
+  }
+}
