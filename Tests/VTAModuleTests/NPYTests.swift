@@ -1,5 +1,6 @@
 import Testing
 
+@testable import VTA
 @testable import VTAModule
 
 @Suite struct NPYTests {
