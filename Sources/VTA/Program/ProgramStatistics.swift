@@ -1,4 +1,4 @@
-/// What a stretch of a program does, counted from its instructions.
+/// What a stretch of a program does, counted from its instructions. Counts of hostile programs wrap.
 package struct ProgramStatistics: Hashable, Sendable {
   package private(set) var instructions = 0
   /// Tile products, resets excluded, as VTA's own simulator counts them.
@@ -14,10 +14,10 @@ package struct ProgramStatistics: Hashable, Sendable {
       switch instruction.operation {
       case .load(let transfer):
         count(transfer, transfer.memory, configuration)
-        if transfer.memory == .uop { microOpsLoaded += transfer.ySize * transfer.xSize }
+        if transfer.memory == .uop { microOpsLoaded &+= transfer.ySize * transfer.xSize }
       case .store(let transfer): count(transfer, .out, configuration)
-      case .gemm(let gemm): if !gemm.reset { gemmSteps += gemm.loops.stepCount }
-      case .alu(let alu): aluSteps += alu.loops.stepCount
+      case .gemm(let gemm): if !gemm.reset { gemmSteps &+= gemm.loops.stepCount }
+      case .alu(let alu): aluSteps &+= alu.loops.stepCount
       case .finish: break
       }
     }
@@ -27,6 +27,6 @@ package struct ProgramStatistics: Hashable, Sendable {
     _ transfer: Transfer, _ memory: MemoryType, _ configuration: HardwareConfiguration
   ) {
     let bytes = transfer.ySize * transfer.xSize * configuration.elementBytes(memory)
-    dramBytes[memory == .acc8bit ? .acc : memory, default: 0] += bytes
+    dramBytes[memory == .acc8bit ? .acc : memory, default: 0] &+= bytes
   }
 }

@@ -119,7 +119,7 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
     let steps = try module.programs.reduce(0) { sum, program in
       let instructions = try program.instructions.withUnsafeBytes { InstructionWords.stream($0) }
         .map { try set.decode($0) }
-      return sum + ProgramStatistics(instructions, c).gemmSteps
+      return sum &+ ProgramStatistics(instructions, c).gemmSteps
     }
     let inputs = Dictionary(
       uniqueKeysWithValues: module.inputs.map { input in
@@ -141,7 +141,8 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
     // What loading takes longer than with the plain simulator.
     let slow = try await measure(SimulatorOptions(kernels: nil), plain ? 1 : 0)
     return result(
-      path, steps * c.batch * c.block * c.block, fast.times, max(0, fast.load - slow.load), slow.times.first)
+      path, steps &* (c.batch * c.block * c.block), fast.times, max(0, fast.load - slow.load),
+      slow.times.first)
   }
 
   private func result(

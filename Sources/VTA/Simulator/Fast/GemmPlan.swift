@@ -62,6 +62,8 @@ struct GemmPlan {
     calls = calls.flatMap(Self.withDistinctAccumulators)
   }
 
+  var elementCount: Int { calls.reduce(shifts.count) { $0 + $1.positions.count + $1.steps.count } }
+
   private static func repeated<T>(_ list: [T], _ extent: Int, _ moved: (T, Int) -> T) -> [T] {
     (0..<extent).flatMap { index in list.map { moved($0, index) } }
   }

@@ -20,6 +20,8 @@ package struct ProgramTranslator {
   /// Accumulators whose low bits are what STORE would find in OUT.
   private var followsAcc: [Bool]
   private var macs = 0
+  /// List elements that a translation may still take; bounds time and memory, whatever the program.
+  private var budget = 1 << 24
 
   private struct LoopKey: Hashable {
     let microOps: [MicroOp]
@@ -97,6 +99,11 @@ package struct ProgramTranslator {
     }
   }
 
+  private mutating func spend(_ elements: Int) throws {
+    budget -= elements
+    if budget < 0 { throw Unsuitable() }
+  }
+
   // MARK: Transfers
 
   /// Rows inside one block of memory.
@@ -127,7 +134,7 @@ package struct ProgramTranslator {
       all: all, first: t.sramBase + top * pitch + left, pitch: pitch, isPadded: all.count > t.ySize * t.xSize)
     switch t.memory {
     case .inp: operations.append(.loadInp(rows, destination))
-    case .wgt: loadTiles(rows, destination)
+    case .wgt: try loadTiles(rows, destination)
     case .acc, .acc8bit:
       operations.append(t.memory == .acc ? .loadAcc(rows, destination) : .loadAcc8bit(rows, destination))
       if profile.hasSeparateOutBuffer { for element in all { followsAcc[element] = false } }
@@ -135,11 +142,14 @@ package struct ProgramTranslator {
     }
   }
 
-  private mutating func loadTiles(_ rows: TranslatedProgram.Rows, _ to: TranslatedProgram.Destination) {
+  private mutating func loadTiles(
+    _ rows: TranslatedProgram.Rows, _ to: TranslatedProgram.Destination
+  ) throws {
     guard isConstant(rows.address..<rows.address + UInt64(rows.byteCount)) else {
       operations.append(.packTiles(rows, to))
       return
     }
+    try spend(rows.count * rows.rowBytes / target.configuration.elementBytes(.wgt))
     if to.isPadded { operations.append(.clear(.wgt, to.all)) }
     let size = UInt64(target.configuration.elementBytes(.wgt))
     var indices: [Int32] = []
@@ -245,13 +255,16 @@ package struct ProgramTranslator {
       index = known
     } else {
       guard let plan = GemmPlan(kernel, gemm) else { throw Unsuitable() }
+      try spend(kernel.count + plan.elementCount)
       index = gemms.count
       gemms.append(
         GemmCalls(plan, target.configuration, pairs: kernels.takesPairs(block: target.configuration.block)))
       gemmIndices[key] = index
     }
     operations.append(.gemm(index))
-    macs += l.stepCount * target.configuration.batch * target.configuration.block * target.configuration.block
+    let tile = target.configuration.batch * target.configuration.block * target.configuration.block
+    // A figure for benchmarks; hostile loops may wrap it.
+    macs &+= l.stepCount &* tile
     markResults(kernel, l)
   }
 
@@ -309,6 +322,7 @@ package struct ProgramTranslator {
     let key = LoopKey(microOps: Array(kernel), loops: l.moved, isTensor: isTensor)
     if let known = aluIndices[key] { return known }
     guard l.stepCount <= GemmPlan.elementsMax else { throw Unsuitable() }
+    try spend(kernel.count + 2 * l.stepCount)
     let lanes = target.configuration.batch * target.configuration.block
     let readsDst = !isTensor && target.profile.immediateOperand == .dst
     var (dst, src) = ([Int32](), [Int32]())
