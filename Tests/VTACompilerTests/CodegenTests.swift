@@ -217,6 +217,7 @@ extension Accumulate {
     self.init(
       terms: terms, bias: (0..<outputs).map { _ in Int32.random(in: -5000...5000, using: &random) },
       shift: (0..<outputs).map { _ in same ?? Int.random(in: 0...20, using: &random) },
+      leak: [[], [], [3], [2, 1, 4]].randomElement(using: &random) ?? [],
       low: Bool.random(using: &random) ? -128 : 0, high: 127)
   }
 }
@@ -279,6 +280,11 @@ enum NaiveInteger {
                 }
               }
             }
+          }
+          if !layer.leak.isEmpty {
+            var part: Int32 = 0
+            for amount in layer.leak { part = (part &+ sum) >> Int32(amount) }
+            sum = max(sum, part) &+ (layer.shift[o] > 0 ? 1 << Int32(layer.shift[o] - 1) : 0)
           }
           result.append(Int8(min(max(Int(sum >> Int32(layer.shift[o])), layer.low), layer.high)))
         }

@@ -195,6 +195,11 @@ def resize_fraction(folder):
     return save(folder, [node], [scales])
 
 
+@case("a slope above 1", "the_leaky", "alpha is 1.5, but alpha must be 1 or lie in 0…0.9375")
+def steep_slope(folder):
+    return save(folder, [helper.make_node("LeakyRelu", ["x"], ["y"], name="the_leaky", alpha=1.5)])
+
+
 @case("a product of two activations", "the_mul", "both operands are computed")
 def product(folder):
     return save(folder, [helper.make_node("Mul", ["x", "x"], ["y"], name="the_mul")])

@@ -315,6 +315,45 @@ def relu_of_shared_conv():
 
 
 @family(
+    "leaky_relu",
+    {
+        "default": ({}, 16),
+        "tenth": ({"alpha": 0.1}, 20),
+        "eighth": ({"alpha": 0.125}, 33),
+        "large": ({"alpha": 0.9}, 16),
+    },
+)
+def leaky_relu(name, attributes, channels):
+    """Negative outputs are most of the signal's rounding: they must be rounded to nearest, too."""
+    net = Network(name)
+    y = net.conv(net.input(16, 8, 8), 16, channels, 3, pads=[1] * 4)
+    return net.case(net.node("LeakyRelu", y, **attributes))
+
+
+@case
+def leaky_relu_alone():
+    net = Network("leaky_relu_alone")
+    return net.case(net.node("LeakyRelu", net.input(20, 5, 5), alpha=0.2))
+
+
+@case
+def leaky_relu_of_sum():
+    """As in a Darknet block, then clipped."""
+    net = Network("leaky_relu_of_sum")
+    x = net.input(16, 6, 6)
+    y = net.node("LeakyRelu", net.norm(net.conv(x, 16, 16, 3, pads=[1] * 4, bias=False), 16), alpha=0.1)
+    y = net.node("LeakyRelu", net.node("Add", x, y), alpha=0.3)
+    return net.case(net.node("Clip", y, net.constant(np.float32(-0.2))), decibels=SEVERAL_LAYERS)
+
+
+@case
+def leaky_relu_large():
+    net = Network("leaky_relu_large")
+    y = net.conv(net.input(16, 56, 56), 16, 64, 3, pads=[1] * 4)
+    return net.case(net.node("LeakyRelu", y, alpha=0.1), calibration_count=3)
+
+
+@family(
     "clip",
     {
         "relu6": (11, 0.0, 6.0),

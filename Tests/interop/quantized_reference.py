@@ -67,7 +67,13 @@ class QuantizedNetwork:
             total[:, :, rows, columns] += self.convolution(term, device[term["input"]])
         if total.min() < -(1 << 31) or total.max() >= 1 << 31:
             raise ValueError(f"{step['name']} leaves the 32-bit accumulator")
-        return np.clip(total >> np.int64(shift)[None, :, None, None], step["low"], step["high"])
+        shift = np.int64(shift)[None, :, None, None]
+        if step.get("leak"):
+            part = np.zeros_like(total)
+            for amount in step["leak"]:
+                part = (part + total) >> amount
+            total = np.maximum(total, part) + ((1 << shift) >> 1)
+        return np.clip(total >> shift, step["low"], step["high"])
 
     def convolution(self, term, x):
         """Sums over windows. Doubles are exact here: every partial sum stays far below 2^53."""

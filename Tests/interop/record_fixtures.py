@@ -33,6 +33,7 @@ def every_operator(name, opset):
         y = net.node("Dropout", y, net.constant(np.float32(0.25)), *([net.constant(False)] if opset > 12 else []))
         bounds = [net.node("Constant", value_float=value) for value in (0.1, 1.5)]
     y = net.node("Clip", y, *bounds)
+    y = net.node("LeakyRelu", net.node("Add", y, net.constant(np.float32(-0.8))), alpha=0.4)
     y = net.node("Sub", net.node("Mul", y, net.uniform(0.5, 1.5, 3, 1, 1)), net.uniform(-1, 1, 3, 1, 1))
     y = net.node("Div", y, net.constant(np.float32(0.8)))
     y = net.node("MaxPool", y, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
@@ -189,6 +190,15 @@ def norm_without_epsilon():
     net = Network("norm_without_epsilon")
     parts = [net.uniform(0.5, 1, 2) for _ in range(4)]
     return net.case(net.node("BatchNormalization", net.input(2, 2, 2), *parts, momentum=0.8))
+
+
+@family("leaky_relu", {"default": ({},), "half": ({"alpha": 0.5},), "zero": ({"alpha": 0.0},), "one": ({"alpha": 1.0},)})
+def leaky_relu(name, attributes):
+    """Folded, and of a maximum; a normalization behind it stays behind it."""
+    net = Network(name)
+    y = net.node("LeakyRelu", net.conv(net.input(2, 4, 4), 2, 3, 1), **attributes)
+    y = net.node("MaxPool", net.norm(y, 3), kernel_shape=[2, 2])
+    return net.case(net.node("Relu", net.node("LeakyRelu", y, **attributes)), y)
 
 
 @family("clip", {"low": (-0.5, None), "high": (None, 0.5), "both": (-0.2, 0.3), "none": (None, None)})

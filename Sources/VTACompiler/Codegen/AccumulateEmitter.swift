@@ -49,7 +49,8 @@ extension LayerEmitter {
   ) -> Int? {
     let pixels = tiling.rows * tiling.columns
     let constantTiles = requantization.tilesPerBlock * tiling.outputBlocks
-    guard tiling.outputBlocks * pixels + constantTiles <= accumulators.capacity else { return nil }
+    let sums = tiling.outputBlocks * pixels * requantization.tileCopies
+    guard sums + constantTiles <= accumulators.capacity else { return nil }
     func parts(_ extent: Int, _ size: Int) -> Int { (extent + size - 1) / size }
     let pixelTiles = parts(output.height, tiling.rows) * parts(output.width, tiling.columns)
     let groups = Tiling.ranges(requantization.blocks, tiling.outputBlocks)
@@ -187,8 +188,9 @@ extension LayerEmitter {
     let half = accumulators.next()
     let pixels = rows.count * columns.count
     let size = outputs.count * pixels
+    let reset = size * requantization.tileCopies
     var last = builder.compute(
-      .reset, [NestDimension(extent: size, dst: 1, src: 0)], base: MicroOp(dst: half.base, src: 0),
+      .reset, [NestDimension(extent: reset, dst: 1, src: 0)], base: MicroOp(dst: half.base, src: 0),
       after: [half.free])
     let tiling = Tiling(outputBlocks: outputs.count, rows: rows.count, columns: columns.count)
     for (index, term) in layer.terms.enumerated() {
@@ -201,12 +203,13 @@ extension LayerEmitter {
             outputWidth: graph.values[output].width) ?? last
       }
     }
-    let constantBase = half.base + size
+    let constantBase = half.base + reset
     let blocks = requantization.load(
       outputs, at: constantBase, from: location, region: constantRegion, configuration, &builder)
     last =
       requantization.emit(
-        base: half.base, constants: blocks, blocks: outputs.count, pixels: pixels, &builder) ?? last
+        base: half.base, copy: half.base + size, constants: blocks, blocks: outputs.count, pixels: pixels,
+        &builder) ?? last
     accumulators.stored(
       by: storeTile(
         output, channels: outputs, rows: rows, columns: columns, base: half.base, after: last))

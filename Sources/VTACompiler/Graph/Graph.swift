@@ -68,11 +68,13 @@ enum Operation: Sendable {
   case softmax(input: Int, axis: Int)
 }
 
-/// `clip(bias[o] + Σ over terms, bounds)`: convolution, dense, normalization, averages, addition, activation.
+/// `clip(leak(bias[o] + Σ over terms), bounds)`: convolution, dense, normalization, averages, addition, activation.
 struct LinearLayer: Sendable {
   var terms: [LinearTerm]
   /// One per output channel.
   var bias: [Float]
+  /// Factor of negative sums, from 0 to 1.
+  var slope: Float = 1
   var bounds = Bounds.none
 
   /// That no weight and no bias is infinite or not a number.
@@ -131,6 +133,9 @@ struct Window: Hashable, Sendable {
   var kernel: Extent
   var stride: Extent
   var padding: Padding
+
+  /// Positions of the kernel.
+  var taps: Int { kernel.height * kernel.width }
 
   static let point = Window(
     kernel: Extent(height: 1, width: 1), stride: Extent(height: 1, width: 1), padding: .none)

@@ -69,24 +69,31 @@ package enum QuantizedOperation: Sendable {
   case reshape(input: HostTensorName, output: HostTensorName, shape: [Int])
 }
 
-/// `acc[o, y, x] = bias[o] + Σ over terms`; `out = clip(acc >> shift[o], low, high)` with an arithmetic shift.
+/// `acc[o, y, x] = bias[o] + Σ over terms`; `out = clip(acc >> shift[o], low, high)` with an arithmetic shift. With a
+/// ``leak`` negative sums are multiplied by a slope before the shift.
 ///
 /// Convolution, dense, pooling by averages, residual addition and stand-alone activation are all of this form: the
 /// GEMM core is the universal mover (an identity or diagonal weight tile brings an int8 tensor to the accumulator).
-/// Rounding (half up) is part of the bias: the quantizer adds `2^(shift - 1)`.
+/// Rounding (half up) is part of the bias: the quantizer adds `2^(shift - 1)`; with a leak it is added behind that.
 package struct Accumulate: Sendable {
   package var terms: [AccumulateTerm]
   /// One per output channel.
   package var bias: [Int32]
   /// One per output channel, 0…30; code generation splits what the profile cannot shift in one instruction.
   package var shift: [Int]
+  /// A slope as shifts: `t = acc`, for each amount `t = t >> amount`, and between them `t = t + acc`; then
+  /// `acc = max(acc, t)`. Empty for none.
+  package var leak: [Int]
   package var low: Int
   package var high: Int
 
-  package init(terms: [AccumulateTerm], bias: [Int32], shift: [Int], low: Int, high: Int) {
+  package init(
+    terms: [AccumulateTerm], bias: [Int32], shift: [Int], leak: [Int] = [], low: Int, high: Int
+  ) {
     self.terms = terms
     self.bias = bias
     self.shift = shift
+    self.leak = leak
     self.low = low
     self.high = high
   }

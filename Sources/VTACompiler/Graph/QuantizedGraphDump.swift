@@ -40,6 +40,7 @@ package struct QuantizedGraphDump {
       }
       entry.bias = add(Tensor(sum.bias, shape: [sum.bias.count]), "\(stem).bias.npy")
       entry.shift = add(Tensor(sum.shift.map { Int32($0) }, shape: [sum.shift.count]), "\(stem).shift.npy")
+      entry.leak = sum.leak.isEmpty ? nil : sum.leak
       (entry.low, entry.high) = (sum.low, sum.high)
     case .maxPool(let pool, let output):
       entry.operation = "max_pool"
@@ -161,6 +162,7 @@ private struct StepEntry: Encodable {
   var terms: [TermEntry]?
   var bias: String?
   var shift: String?
+  var leak: [Int]?
   var kernel: [Int]?
   var stride: [Int]?
   var padding: [Int]?

@@ -34,7 +34,9 @@ struct OperatorRow: Sendable {
   static let all: [OperatorRow] = [
     .add, .averagePool, .batchNormalization, .clip, .constantNode, .conv, .convTranspose, .div, .dropout,
     .flatten,
-    .gemm, .globalAveragePool, .identity, .matMul, .maxPool, .mul, .relu, .reshape, .resize, .softmax, .sub,
+    .gemm, .globalAveragePool, .identity, .leakyRelu, .matMul, .maxPool, .mul, .relu, .reshape, .resize,
+    .softmax,
+    .sub,
   ]
 
   static func named(_ name: String) -> OperatorRow? { all.first { $0.name == name } }

@@ -1,5 +1,5 @@
 extension Graph {
-  /// Folds layers that only scale, shift or clip each channel (BatchNormalization, a constant Add, Relu, Clip) into
+  /// Folds layers that only scale, shift or clip each channel (BatchNormalization, a constant Add, Relu, LeakyRelu, Clip) into
   /// the layer that computes their input, if nothing else reads it.
   mutating func foldScalesAndClips() throws(CompileError) {
     let uses = consumers().map(\.count)
@@ -43,7 +43,7 @@ extension LinearLayer {
 
   fileprivate var isClip: Bool {
     guard case .uniform(1) = terms[0].weights else { return false }
-    return bias.allSatisfy { $0 == 0 }
+    return slope == 1 && bias.allSatisfy { $0 == 0 }
   }
 
   /// Factor per channel of a layer with a ``perChannelInput``.
@@ -65,12 +65,13 @@ extension Operation {
         layer.bounds = layer.bounds.followed(by: next.bounds)
         return .linear(layer)
       }
-      guard layer.bounds == .none else { return nil }
+      guard layer.bounds == .none, layer.slope == 1 else { return nil }
       let factors = next.factors
       let terms = layer.terms.compactMap { $0.scaled(by: factors) }
       guard terms.count == layer.terms.count else { return nil }
       layer.terms = terms
       layer.bias = layer.bias.indices.map { layer.bias[$0] * factors[$0] + next.bias[$0] }
+      layer.slope = next.slope
       layer.bounds = next.bounds
       return .linear(layer)
     case .maxPool(var pool):

@@ -17,7 +17,7 @@ extension Graph {
       let fused = LinearLayer(
         terms: operands.flatMap(\.layer.terms),
         bias: sum.bias.indices.map { sum.bias[$0] + operands[0].layer.bias[$0] + operands[1].layer.bias[$0] },
-        bounds: sum.bounds)
+        slope: sum.slope, bounds: sum.bounds)
       func noise(_ layer: LinearLayer, _ output: Int) -> Double {
         LinearQuantizer(format: format, outputScale: scales[output]).weightNoise(
           layer.terms.map {
@@ -39,7 +39,7 @@ extension Graph {
   /// A layer with free weights and no activation function whose result only the addition reads.
   private func fusible(_ index: Int?, uses: Int) -> (index: Int, layer: LinearLayer)? {
     guard let index, uses == 1, !isOutput(nodes[index].output),
-      case .linear(let layer) = nodes[index].operation, layer.bounds == .none,
+      case .linear(let layer) = nodes[index].operation, layer.bounds == .none, layer.slope == 1,
       layer.terms.allSatisfy({ $0.isMatrixProduct })
     else { return nil }
     return (index, layer)

@@ -90,6 +90,9 @@ struct FloatExecutor: Sendable {
         spread(sums, part, term.places, into: &result, output)
       }
     }
+    if layer.slope != 1 {
+      for index in result.indices where result[index] < 0 { result[index] *= layer.slope }
+    }
     if layer.bounds != .none {
       for index in result.indices { result[index] = layer.bounds.clip(result[index]) }
     }

@@ -5,6 +5,8 @@
 struct LinearQuantizer {
   let format: IntegerFormat
   let outputScale: Double
+  /// That rounding is added later, and that sums may grow to twice their size; see ``Accumulate/leak``.
+  var hasLeak = false
 
   struct Term {
     /// `outputChannels × weights per channel`.
@@ -87,7 +89,7 @@ struct LinearQuantizer {
       }
       bound += Double(sum * -format.activations.lowerBound)
     }
-    return bound <= Double(Int32.max)
+    return bound <= Double(Int32.max / (hasLeak ? 2 : 1))
   }
 
   private func integerWeight(_ weight: Float, _ factor: Double) -> Int {
@@ -96,9 +98,10 @@ struct LinearQuantizer {
     return Int(min(max(value, Double(limits.lowerBound)), Double(limits.upperBound)))
   }
 
-  /// Rounding half up comes with the bias.
+  /// Rounding half up comes with the bias, unless a slope comes between.
   private func realBias(_ bias: Float, shift: Int) -> Double {
-    (Double(bias) / outputScale * power(shift)).rounded(.toNearestOrEven) + (shift > 0 ? power(shift - 1) : 0)
+    (Double(bias) / outputScale * power(shift)).rounded(.toNearestOrEven)
+      + (shift > 0 && !hasLeak ? power(shift - 1) : 0)
   }
 
   /// A bias beyond this range saturates the output whatever the inputs add.

@@ -180,7 +180,11 @@ extension Quantizer {
     _ layer: LinearLayer, _ node: GraphNode, _ uniform: ScalePlan.Uniform?
   ) throws(CompileError) -> (Accumulate, String) {
     let scale = plan.scale(node.output)
-    let quantizer = LinearQuantizer(format: format, outputScale: scale)
+    let leak = LeakySlope(layer.slope, format)
+    let quantizer = LinearQuantizer(format: format, outputScale: scale, hasLeak: leak != nil)
+    // The shifts of a slope need bits below the output's.
+    let uniform =
+      leak == nil ? uniform : uniform?.withFractionBits(format, taps: layer.terms.map(\.window.taps))
     let (low, high) = format.clip(layer.bounds, scale: scale)
     let weights: [[Int8]]
     let bias: [Int32]
@@ -213,8 +217,9 @@ extension Quantizer {
         kernel: term.window.kernel.pair, stride: term.window.stride.pair, padding: term.window.padding,
         places: term.places)
     }
-    let operation = Accumulate(terms: terms, bias: bias, shift: shift, low: low, high: high)
-    return (operation, why(layer, uniform, shift))
+    let operation = Accumulate(
+      terms: terms, bias: bias, shift: shift, leak: leak?.shifts ?? [], low: low, high: high)
+    return (operation, why(layer, uniform, shift) + (leak.map { ", \($0.sentence)" } ?? ""))
   }
 
   private func why(_ layer: LinearLayer, _ uniform: ScalePlan.Uniform?, _ shift: [Int]) -> String {

@@ -8,6 +8,24 @@ extension OperatorRow {
     try builder.addClip(.relu, for: node)
   }
 
+  static let leakyRelu = OperatorRow(
+    name: "LeakyRelu",
+    mapping:
+      "the maximum of the sum and of shifted copies of it, in the layer before or one of its own; the slope is taken as "
+      + "a sum of at most four powers of two",
+    inputs: [.activation("X")],
+    attributes: ["alpha": .float],
+    constraints: [
+      OperatorConstraint("alpha must be 1 or lie in 0…\(LeakySlope.largest)") { node in
+        let alpha = node.float("alpha", default: 0.01)
+        return alpha == 1 || (0...LeakySlope.largest).contains(alpha) ? nil : "alpha is \(alpha)"
+      }
+    ]
+  ) { node, builder throws(CompileError) in
+    let alpha = node.float("alpha", default: 0.01)
+    try builder.addClip(alpha == 0 ? .relu : .none, slope: alpha == 0 ? 1 : alpha, for: node)
+  }
+
   static let clip = OperatorRow(
     name: "Clip",
     mapping: "the bounds of the layer before, or a layer of its own",
@@ -70,10 +88,13 @@ extension OperatorRow {
 }
 
 extension GraphBuilder {
-  fileprivate mutating func addClip(_ bounds: Bounds, for node: ONNXNode) throws(CompileError) {
+  fileprivate mutating func addClip(
+    _ bounds: Bounds, slope: Float = 1, for node: ONNXNode
+  ) throws(CompileError) {
     let (input, shape) = try node.activation(0)
     let bias = [Float](repeating: 0, count: Geometry(shape: shape).channels)
     try add(
-      .linear(LinearLayer(terms: [.scaled(input)], bias: bias, bounds: bounds)), shape: shape, for: node)
+      .linear(LinearLayer(terms: [.scaled(input)], bias: bias, slope: slope, bounds: bounds)), shape: shape,
+      for: node)
   }
 }
