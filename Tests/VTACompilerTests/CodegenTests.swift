@@ -41,6 +41,31 @@ import VTAModule
     }
   }
 
+  /// One program per profile under many more orders.
+  @Test(arguments: HardwareProfile.all)
+  func everyOrderGivesTheSameBytes(_ profile: HardwareProfile) throws {
+    let target = try Target(name: "test", configuration: .default, profile: profile)
+    var random = SeededGenerator(seed: 3)
+    var graph = RandomGraph.make(&random)
+    while graph.values.contains(where: { $0.channels * $0.height * $0.width > 4000 }) {
+      graph = RandomGraph.make(&random)
+    }
+    let module = try CodeGenerator.generate(
+      graph, target: target, name: "random", producer: "test", preprocessing: nil, labels: [])
+    let input = graph.values[0]
+    let values = (0..<input.channels * input.height * input.width).map { _ in
+      Int8.random(in: -128...127, using: &random)
+    }
+    let expected = NaiveInteger.evaluate(graph, input: values)
+    for seed in 0..<300 as Range<UInt64> {
+      var machine = try TestMachine(module)
+      try machine.write(values, tensor: 0)
+      try machine.run(.seeded(seed))
+      let last = graph.values.count - 1
+      #expect(try machine.read(tensor: last) == expected[last], "seed \(seed)")
+    }
+  }
+
   @Test func equalGraphsGiveEqualModules() throws {
     var first = SeededGenerator(seed: 7)
     var second = SeededGenerator(seed: 7)

@@ -187,6 +187,11 @@ extension HardwareProfile {
 }
 
 extension HardwareProfile {
+  /// What users should know of the profile's semantics; `nil` if recordings confirm them.
+  package var caveat: String? {
+    isConfirmedByRecordings ? nil : "semantics read from the hardware's sources, not confirmed by runs"
+  }
+
   /// Micro-ops that a program may keep resident under this profile.
   package func microOpDepth(_ configuration: HardwareConfiguration) -> Int {
     min(configuration.depth(.uop), microOpDepthMax ?? .max)

@@ -107,6 +107,7 @@ struct CompileCommand: ParsableCommand {
     print(
       "\(output): \(result.bytes) bytes for \(result.target); \(device) layers on the accelerator, "
         + "\(result.host) on the host")
+    if let caveat = target.profile.caveat { print("profile \(target.profile.name): \(caveat)") }
   }
 
   private func shapes() throws(Failure) -> [String: [Int]] {

@@ -9,6 +9,7 @@ struct ModuleSummary: Encodable {
     let profile: String
     /// Whether recorded runs confirm the profile; otherwise it comes from reading the hardware's sources.
     let confirmed: Bool
+    let caveat: String?
   }
 
   struct Interface: Encodable {
@@ -78,7 +79,8 @@ struct ModuleSummary: Encodable {
     bytes = file.byteCount
     target = Target(
       name: module.target.name, configuration: module.target.configuration.name,
-      profile: module.target.profile.name, confirmed: module.target.profile.isConfirmedByRecordings)
+      profile: module.target.profile.name, confirmed: module.target.profile.isConfirmedByRecordings,
+      caveat: module.target.profile.caveat)
     inputs = module.inputs.map(Self.interface)
     outputs = module.outputs.map(Self.interface)
     regions = module.regions.map { Region(name: $0.name, role: $0.role.name, bytes: $0.byteCount) }
@@ -109,8 +111,7 @@ struct ModuleSummary: Encodable {
     print("\(name), written by \(producer)")
     print("  digest   \(digest)")
     print("  size     \(bytes) bytes")
-    let origin =
-      target.confirmed ? "" : " (semantics read from the hardware's sources, not confirmed by runs)"
+    let origin = target.caveat.map { " (\($0))" } ?? ""
     print("  target   \(target.name) \(target.configuration) \(target.profile)\(origin)")
     list("inputs", inputs) { "\($0.name) \($0.datatype) \($0.shape)" }
     list("outputs", outputs) { "\($0.name) \($0.datatype) \($0.shape)" }
