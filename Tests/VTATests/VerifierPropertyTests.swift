@@ -41,6 +41,20 @@ import Testing
     #expect(clean > 20 && (racy > 50 || profile == .ocl), "\(clean) clean, \(racy) with races")
   }
 
+  /// In bounds, but for hours: a loop that only repeats itself.
+  @Test func endlessLoopsAreRefused() throws {
+    var program = try TestProgram(.fsim)
+    program.microOps = [MicroOp(dst: 0, src: 0), MicroOp(dst: 0, src: 0)]
+    for (extent, isRefused) in [(4096, false), (4097, true), (16383, true)] {
+      let loops = LoopNest(uopBegin: 0, uopEnd: 1, iterOut: extent, iterIn: extent)
+      program.instructions = [
+        .load(.uop, sram: 0, dram: UInt32(TestProgram.microOps / 4), x: 2), .gemm(reset: true, loops),
+        Instruction(.finish),
+      ]
+      #expect(try program.findings().isEmpty != isRefused)
+    }
+  }
+
   /// The bound on waiting tokens holds under random schedules, and some schedule reaches it.
   @Test func tokenBoundIsTight() throws {
     for seed in 0..<100 as Range<UInt64> {

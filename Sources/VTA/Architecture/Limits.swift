@@ -10,6 +10,9 @@ package enum Limits {
   package static let pageBytes = 4096
   /// Largest trip count of a hardware loop (14 bits).
   package static let loopExtentMax = (1 << 14) - 1
+  /// Steps of one GEMM or ALU instruction that the verifier lets pass: 0.2 s at 100 MHz, far more than scratchpads
+  /// give work for. Loops that only repeat themselves could keep a device busy for hours.
+  package static let instructionStepsMax = 1 << 24
   /// Largest `x_size`, `y_size` and `x_stride` (16 bits).
   package static let transferExtentMax = (1 << 16) - 1
   /// Largest padding on one side (4 bits).

@@ -250,6 +250,12 @@ struct InstructionCheck {
       return .failure(
         Refusal(message: "an extent of the loop is 0: implementations differ in what that does"))
     }
+    guard l.stepCount <= Limits.instructionStepsMax else {
+      return .failure(
+        Refusal(
+          message: "takes \(l.stepCount) steps and would keep the device from everything else; "
+            + "at most \(Limits.instructionStepsMax) are allowed in one instruction"))
+    }
     guard l.uopEnd <= microOps.count else {
       return .failure(
         Refusal(message: "uses micro-ops up to \(l.uopEnd - 1), but the buffer has \(microOps.count)"))
