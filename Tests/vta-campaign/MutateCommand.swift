@@ -69,12 +69,14 @@ struct MutateCommand: ParsableCommand {
 
   private static func table(_ counts: [String: Campaign.Count]) -> String {
     func line(_ name: String, _ count: Campaign.Count) -> String {
-      let numbers = [count.mutants, count.refused, count.harmless, count.tooSlow, count.harmful.count]
+      let numbers = [
+        count.mutants, count.refused, count.harmless, count.harmlessInFewOrders, count.harmful.count,
+      ]
       return "| \(name) | " + numbers.map(String.init).joined(separator: " | ") + " |"
     }
     let total = counts.values.reduce(Campaign.Count(), +)
     return
-      (["| broken | mutants | refused | accepted, harmless | too slow to run | accepted, harmful |"]
+      (["| broken | mutants | refused | accepted, harmless | harmless in few orders | accepted, harmful |"]
       + ["|---|---|---|---|---|---|"]
       + counts.keys.sorted().map { line($0, counts[$0] ?? Campaign.Count()) } + [line("all", total)])
       .joined(separator: "\n")

@@ -7,7 +7,7 @@ package struct Campaign {
     package var mutants = 0
     package var refused = 0
     package var harmless = 0
-    package var tooSlow = 0
+    package var harmlessInFewOrders = 0
     package var harmful: [String] = []
 
     package init() {}
@@ -17,7 +17,7 @@ package struct Campaign {
       sum.mutants += right.mutants
       sum.refused += right.refused
       sum.harmless += right.harmless
-      sum.tooSlow += right.tooSlow
+      sum.harmlessInFewOrders += right.harmlessInFewOrders
       sum.harmful += right.harmful
       return sum
     }
@@ -59,7 +59,8 @@ package struct Campaign {
       switch verdict {
       case .refused: heard(Sample(mutant: mutant, isAccepted: false))
       case .harmless, .harmful: heard(Sample(mutant: mutant, isAccepted: true))
-      case .tooSlow: break
+      // Another judge would take too long over it.
+      case .harmlessInFewOrders: break
       }
     }
     return counts.withLock { $0 }
@@ -70,7 +71,7 @@ package struct Campaign {
     switch verdict {
     case .refused: count.refused += 1
     case .harmless: count.harmless += 1
-    case .tooSlow: count.tooSlow += 1
+    case .harmlessInFewOrders: count.harmlessInFewOrders += 1
     case .harmful(let reason): count.harmful.append("\(mutant.what): \(reason)")
     }
   }
