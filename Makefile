@@ -71,4 +71,4 @@ setup:
 	@touch .venv
 
 clean:
-	rm -rf .build .build-release .venv
+	rm -rf .build .build-release .build-fuzz .venv
