@@ -55,7 +55,8 @@ let package = Package(
       name: "VTACompiler", dependencies: ["VTA", "VTAModule", protobuf, systemPackage],
       exclude: ["Import/Protos"], swiftSettings: settings),
     .target(
-      name: "VTARuntime", dependencies: ["VTA", "VTAModule", log], swiftSettings: settings),
+      name: "VTARuntime", dependencies: ["VTA", "VTAModule", "CVTALinux", log, systemPackage],
+      swiftSettings: settings),
     .target(
       name: "VTAService",
       dependencies: [

@@ -27,4 +27,54 @@ int vta_unix_connect(const char *path);
 /// The path that a Unix socket is bound to, terminated; empty if it has none (unnamed or abstract).
 int vta_unix_path(int socket, char *path, size_t capacity);
 
+/// read(2), or pread(2) if `offset` is not negative.
+int64_t vta_read(int descriptor, void *buffer, size_t size, int64_t offset);
+int64_t vta_write(int descriptor, const void *bytes, size_t size);
+void vta_close(int descriptor);
+int vta_ioctl(int descriptor, unsigned long request, void *argument);
+
+/// Where a symbolic link points, not terminated; its length.
+int64_t vta_read_link(const char *path, void *buffer, size_t size);
+
+/// A shared, readable and writable mapping.
+int vta_map(int descriptor, uint64_t offset, size_t size, void **address);
+
+/// Waits until there is something to read: 1, or 0 after `nanoseconds` (negative: no limit).
+int vta_wait_readable(int descriptor, int64_t nanoseconds);
+
+/// Signals don't shorten it.
+void vta_sleep(int64_t nanoseconds);
+
+// Device registers: the compiler keeps every access, in order and 32 bits wide.
+
+static inline uint32_t vta_register_read(const volatile void *base, size_t offset) {
+  return *(const volatile uint32_t *)((const volatile char *)base + offset);
+}
+
+static inline void vta_register_write(volatile void *base, size_t offset, uint32_t value) {
+  *(volatile uint32_t *)((volatile char *)base + offset) = value;
+}
+
+/// All earlier writes to memory are visible to a bus master before any later register write.
+static inline void vta_publish_memory(void) {
+#if defined(__aarch64__)
+  __asm__ volatile("dmb oshst" ::: "memory");
+#elif defined(__arm__)
+  __asm__ volatile("dsb st" ::: "memory");
+#else
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+/// No later read of memory is satisfied before the last register read.
+static inline void vta_acquire_memory(void) {
+#if defined(__aarch64__)
+  __asm__ volatile("dmb oshld" ::: "memory");
+#elif defined(__arm__)
+  __asm__ volatile("dmb" ::: "memory");
+#else
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 #endif
