@@ -56,7 +56,7 @@ let package = Package(
       exclude: ["Import/Protos"], swiftSettings: settings),
     .target(
       name: "VTARuntime", dependencies: ["VTA", "VTAModule", "CVTALinux", log, systemPackage],
-      swiftSettings: settings),
+      resources: [.embedInCode("Boards/Descriptions")], swiftSettings: settings),
     .target(
       name: "VTAService",
       dependencies: [
