@@ -57,6 +57,10 @@ let package = Package(
     .target(
       name: "VTARuntime", dependencies: ["VTA", "VTAModule", "CVTALinux", log, systemPackage],
       resources: [.embedInCode("Boards/Descriptions")], swiftSettings: settings),
+    // A board beneath the driver: implements its protocol of kernel calls.
+    .target(
+      name: "VTASimulatedBoard", dependencies: ["VTA", "VTARuntime", "CVTALinux", systemPackage],
+      swiftSettings: settings),
     .target(
       name: "VTAService",
       dependencies: [

@@ -5,6 +5,7 @@ package final class SimulatedMemory {
   private struct Block {
     let address: UInt64
     let bytes: UnsafeMutableRawBufferPointer
+    let isOwned: Bool
     var end: UInt64 { address + UInt64(bytes.count) }
   }
 
@@ -14,7 +15,7 @@ package final class SimulatedMemory {
   package init() {}
 
   deinit {
-    for block in blocks { block.bytes.deallocate() }
+    for block in blocks where block.isOwned { block.bytes.deallocate() }
   }
 
   /// A zeroed block on a page boundary; never at page 0, which stands for "no memory".
@@ -38,22 +39,36 @@ package final class SimulatedMemory {
 
   /// A zeroed block at a given address, as a recorded run needs it.
   package func map(address: UInt64, byteCount: UInt64) throws(MemoryFault) {
-    guard let count = Int(exactly: byteCount), address <= MemoryFault.addressSpaceEnd,
-      byteCount <= MemoryFault.addressSpaceEnd - address
-    else { throw .outOfMemory(byteCount: byteCount) }
+    guard let count = Int(exactly: byteCount) else { throw .outOfMemory(byteCount: byteCount) }
+    let index = try place(address, byteCount)
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
+    bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    blocks.insert(Block(address: address, bytes: bytes, isOwned: true), at: index)
+  }
+
+  /// Memory of the caller's as a block; it must outlive this object.
+  package func map(address: UInt64, borrowing bytes: UnsafeMutableRawBufferPointer) throws(MemoryFault) {
+    let index = try place(address, UInt64(bytes.count))
+    blocks.insert(Block(address: address, bytes: bytes, isOwned: false), at: index)
+  }
+
+  /// Where in `blocks` a new one belongs.
+  private func place(_ address: UInt64, _ byteCount: UInt64) throws(MemoryFault) -> Int {
+    guard address <= MemoryFault.addressSpaceEnd, byteCount <= MemoryFault.addressSpaceEnd - address else {
+      throw .outOfMemory(byteCount: byteCount)
+    }
     let index = firstBlock(endingAfter: address)
     if index < blocks.count, blocks[index].address < address + byteCount {
       throw .overlap(address: address, byteCount: byteCount)
     }
-    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
-    bytes.initializeMemory(as: UInt8.self, repeating: 0)
-    blocks.insert(Block(address: address, bytes: bytes), at: index)
+    return index
   }
 
   /// Gives a block back; an address that starts no block is ignored.
   package func free(_ address: UInt64) {
     guard let index = blocks.firstIndex(where: { $0.address == address }) else { return }
-    blocks.remove(at: index).bytes.deallocate()
+    let block = blocks.remove(at: index)
+    if block.isOwned { block.bytes.deallocate() }
   }
 
   package func withBytes<R>(

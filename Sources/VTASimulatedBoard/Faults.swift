@@ -1,0 +1,93 @@
+package import SystemPackage
+
+/// Something that goes wrong beneath the driver.
+package enum Fault: Hashable, Sendable {
+  // At the start of a run.
+
+  /// The run never ends. Only a reset or a new configuration brings the accelerator back, as from all of these.
+  case hang
+  /// The run ends, memory is written, but the done bit never shows it.
+  case doneMissing
+  /// The done bit reads 1 whatever happens.
+  case doneStuck
+  /// `done` of the run before stays visible for so long after the start.
+  case doneStale(Duration)
+  /// All registers read as ones, as when the bus answers nothing; the run never ends.
+  case registersAllOnes
+  /// A path is gone, and with it the device behind it, open or not.
+  case nodeVanishes(String)
+
+  // Elsewhere.
+
+  /// A kernel call on a path that starts so fails.
+  case call(KernelCall, path: String, Errno)
+  /// The FPGA manager gives a configuration up in this state.
+  case load(state: String, Errno)
+
+  package enum KernelCall: String, Hashable, Sendable, CaseIterable {
+    case open
+    case read
+    case write
+    case ioctl
+    case map
+    case mapRegisters
+    case waitReadable
+    case status
+    case entries
+    case makeFolder
+    case removeFolder
+    case removeFile
+  }
+}
+
+/// Faults that are still to come.
+final class Faults {
+  private struct Planned {
+    let fault: Fault
+    /// Occasions that go well before it.
+    var skip: Int
+    var times: Int
+  }
+
+  enum Occasion {
+    case run
+    case load
+    case call(Fault.KernelCall, path: String)
+  }
+
+  private var planned: [Planned] = []
+
+  func plan(_ fault: Fault, after skip: Int, times: Int) {
+    planned.append(Planned(fault: fault, skip: skip, times: times))
+  }
+
+  func clear() { planned = [] }
+
+  /// The fault of this occasion. Each that is planned for its kind counts it.
+  func take(_ occasion: Occasion) -> Fault? {
+    var taken: Fault?
+    for index in planned.indices where planned[index].fault.fits(occasion) {
+      if planned[index].skip > 0 {
+        planned[index].skip -= 1
+      } else if taken == nil, planned[index].times > 0 {
+        planned[index].times -= 1
+        taken = planned[index].fault
+      }
+    }
+    planned.removeAll { $0.times == 0 }
+    return taken
+  }
+}
+
+extension Fault {
+  fileprivate func fits(_ occasion: Faults.Occasion) -> Bool {
+    switch (self, occasion) {
+    case (.call(let call, let prefix, _), .call(let made, let path)):
+      call == made && path.hasPrefix(prefix)
+    case (.call, _), (_, .call): false
+    case (.load, .load): true
+    case (.load, _), (_, .load): false
+    case (_, .run): true
+    }
+  }
+}
