@@ -95,6 +95,10 @@ let package = Package(
     .executableTarget(
       name: "vta-campaign", dependencies: ["VTA", "VTACampaign", arguments], path: "Tests/vta-campaign",
       swiftSettings: settings),
+    // Plays a board's accelerator in a file that a virtual machine sees as device memory: `make test-qemu`.
+    .executableTarget(
+      name: "vta-device-player", dependencies: ["CVTALinux", "VTARuntime", "VTASimulatedBoard", arguments],
+      path: "Tests/vta-device-player", swiftSettings: settings),
     .testTarget(name: "VTACampaignTests", dependencies: ["VTACampaign"], swiftSettings: settings),
 
     .testTarget(name: "VTATests", dependencies: ["VTA"], swiftSettings: settings),

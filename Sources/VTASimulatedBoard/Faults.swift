@@ -6,6 +6,8 @@ package enum Fault: Hashable, Sendable {
 
   /// The run never ends. Only a reset or a new configuration brings the accelerator back, as from all of these.
   case hang
+  /// The start is not noticed; the next one is.
+  case startLost
   /// The run ends, memory is written, but the done bit never shows it.
   case doneMissing
   /// The done bit reads 1 whatever happens.

@@ -52,14 +52,8 @@ package final class SimulatedBoard: @unchecked Sendable {
     let faults = Faults()
     let memory = PhysicalMemory(pool: options.pool(of: board), isCoherent: options.isCoherent)
     let window = board.memory
-    weak var launched: Accelerator?
-    let launch: (Launch) -> Void = { launched?.launch($0) }
-    let registers: any Accelerator.Registers =
-      board.registers.map == .vcr ? VCRRegisters(launch: launch) : HLSRegisters(launch: launch)
-    accelerator = Accelerator(
-      registers, clock: clock, clockRate: Double(board.clockMegahertz), faults: faults,
-      memory: { memory.seenByDevice(window) })
-    launched = accelerator
+    accelerator = Accelerator.make(
+      board, clock: clock, faults: faults, memory: { memory.seenByDevice(window) })
     accelerator.complain = journal.complain
     fabric = Fabric(
       board, accelerator, faults: faults, areBridgesEnabled: options.areBridgesEnabled, note: journal.note,

@@ -59,7 +59,7 @@ final class Accelerator {
   /// Called with what a driver must not do.
   var complain: (String) -> Void = { _ in }
 
-  init(
+  private init(
     _ registers: any Registers, clock: Clock, clockRate: Double, faults: Faults,
     memory: @escaping () -> SimulatedMemory
   ) {
@@ -68,6 +68,20 @@ final class Accelerator {
     self.clockRate = clockRate
     self.faults = faults
     self.memory = memory
+  }
+
+  /// With the registers that the board's accelerator has.
+  static func make(
+    _ board: Board, clock: Clock, faults: Faults, memory: @escaping () -> SimulatedMemory
+  ) -> Accelerator {
+    weak var made: Accelerator?
+    let launch: (Launch) -> Void = { made?.launch($0) }
+    let registers: any Registers =
+      board.registers.map == .vcr ? VCRRegisters(launch: launch) : HLSRegisters(launch: launch)
+    let accelerator = Accelerator(
+      registers, clock: clock, clockRate: Double(board.clockMegahertz), faults: faults, memory: memory)
+    made = accelerator
+    return accelerator
   }
 
   /// The design becomes this one, as after configuration; `nil`: there is none.
@@ -90,6 +104,8 @@ final class Accelerator {
 
   /// A run holds the accelerator, perhaps for ever.
   var isBusy: Bool { run != nil }
+  /// Of the run in progress.
+  var instructionCount: UInt32? { run?.launch.count }
   /// When the run in progress will be done; `nil` if none is, or it never will.
   var endsAt: ContinuousClock.Instant? { run?.ends }
 
@@ -110,6 +126,7 @@ final class Accelerator {
       ends: now + Self.startTime + .microseconds(cycles / clockRate))
     switch fault {
     case .hang: run.ends = nil
+    case .startLost: return
     case .doneMissing: run.showsDone = false
     case .doneStuck: registers.isDoneStuck = true
     case .doneStale(let duration):
