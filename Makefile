@@ -4,9 +4,10 @@
 SWIFT_FLAGS := -c release -Xswiftc -enable-testing
 BIN := .build/release
 PYTHON := .venv/bin/python
-SOURCES := $(shell git ls-files '*.swift' ':!*.pb.swift' ':!*.grpc.swift')
+RELEASE := .build-release/release
+SOURCES = $(shell git ls-files '*.swift' ':!*.pb.swift' ':!*.grpc.swift')
 
-.PHONY: demo test build release check bench bench-ort fuzz mutate clean reference protos setup
+.PHONY: demo test test-qemu test-system build release install uninstall check bench bench-ort fuzz mutate clean reference protos setup
 
 demo: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Examples/digits/demo.py
@@ -17,6 +18,17 @@ test: check .venv
 	swift test $(SWIFT_FLAGS) --skip-build
 	VTA_BIN=$(BIN) $(PYTHON) -m pytest -q -p no:cacheprovider Tests/interop
 
+# Linux guests under software emulation. Not part of `make test`: they fetch a kernel and a Debian system.
+test-qemu: build
+	scripts/setup.sh $(QEMU_PACKAGES)
+	VTA_BIN=$(BIN) python3 Tests/qemu/test_kernel.py
+
+test-system: build
+	scripts/setup.sh $(QEMU_PACKAGES) debootstrap
+	VTA_BIN=$(BIN) python3 Tests/qemu/test_system.py
+
+QEMU_PACKAGES := qemu-system-x86 busybox-static cpio
+
 build: setup
 	swift build $(SWIFT_FLAGS) --build-tests
 
@@ -24,6 +36,10 @@ build: setup
 release: setup
 	swift build -c release --scratch-path .build-release --static-swift-stdlib -Xlinker -s --product vtad
 	swift build -c release --scratch-path .build-release --static-swift-stdlib -Xlinker -s --product vtactl
+
+# DESTDIR, PREFIX (/usr) and SYSCONFDIR (/etc) say where to. Without DESTDIR, systemd and udev take notice at once.
+install uninstall:
+	BIN=$(RELEASE) scripts/install.sh $@
 
 check: setup
 	@swift format lint --strict --configuration .swift-format $(SOURCES)

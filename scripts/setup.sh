@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs the Debian packages that the build needs, if any is missing.
+# Installs Debian packages, if any is missing: those named, or those that build and tests need.
 set -eu
 
-packages="libsystemd-dev libpng-dev libturbojpeg0-dev libzip-dev zlib1g-dev pkg-config python3-venv"
+packages="${*:-libsystemd-dev libpng-dev libturbojpeg0-dev libzip-dev zlib1g-dev pkg-config python3-venv systemd}"
 
 missing=""
 for package in $packages; do

@@ -1,0 +1,92 @@
+#!/bin/sh
+# The checks of test_system.py, run by root on a Debian system with systemd and udev.
+. /checks/checks.sh
+
+main_process() { systemctl show -P MainPID vtad; }
+is_active() { systemctl -q is-active vtad; }
+property() { systemctl show -P "$1" vtad; }
+# status FIELD: of the daemon's process.
+status() { sed -n "s/^$1:[[:space:]]*//p" "/proc/$(main_process)/status"; }
+client() { runuser -u client -- "$@"; }
+asks() { answers "$1" client vtactl run /checks/digits.vtab; }
+# The daemon has another process than the one given, and answers.
+replaced() { is_active && [ "$(main_process)" != "$1" ] && asks 7; }
+
+stty -echo
+check "make install" make -s -C /checks/source install
+useradd --system --no-create-home stranger
+useradd --system --no-create-home --groups vta client
+depmod
+modprobe uio_cif
+echo 1af4 1110 >/sys/bus/pci/drivers/hilscher/new_id
+udevadm settle
+mkdir -p /run/systemd/system/vtad.service.d
+printf '[Service]\nWatchdogSec=8\n' >/run/systemd/system/vtad.service.d/watchdog.conf
+systemctl daemon-reload
+
+check "the units have no faults" systemd-analyze verify vtad.service vtad.socket
+check "udev has no complaint about the rules" lacks '-vta.*\.rules' journalctl -q -b -u systemd-udevd
+expect "udev gives the accelerator to the daemon's user" "vta vta-hw 660" stat -c '%U %G %a' /dev/uio0
+
+install -o vta -g vta -d /var/lib/vtad/models
+install -m 0644 /checks/digits.vtab /var/lib/vtad/models/
+check "the socket is enabled" systemctl -q enable --now vtad.socket
+check "the daemon does not run before somebody asks" fails is_active
+check "a member of the group vta is answered: socket activation" asks "0 1 2 3 4 5 6 7 8 9"
+check "now it runs" is_active
+check "a user outside the group is refused" has 'you may not connect' runuser -u stranger -- vtactl status
+check "the model directory is served" has digits client vtactl models
+
+expect "it runs as the user vta" vta stat -c %U "/proc/$(main_process)"
+expect "without capabilities" 0000000000000000 status CapEff
+expect "with a system call filter" 2 status Seccomp
+expect "and no new privileges" 1 status NoNewPrivs
+mounted() { sed -n "s|^[^/]*/[^ ]* $1 \(r[wo]\)[, ].*|\1|p" "/proc/$(main_process)/mountinfo"; }
+expect "tunables are read-only to it" "ro ro" echo "$(mounted /proc/sys)" "$(mounted /sys)"
+expect "attributes of devices are as their owners say" rw mounted /sys/devices
+# Root, but under the unit's rules for devices.
+within() { sh -c 'echo $$ >/sys/fs/cgroup/system.slice/vtad.service/cgroup.procs && exec "$@"' sh "$@"; }
+check "the unit allows the accelerator" within head -c 0 /dev/uio0
+check "and not the disk" fails within head -c 0 /dev/vda
+check "exposure below 2.0" has 'Overall exposure level for vtad.service: [01]\.[0-9]' \
+  systemd-analyze --no-pager security vtad.service
+
+process=$(main_process)
+kill -9 "$process"
+check "after kill -9 another process answers" eventually 60 replaced "$process"
+process=$(main_process)
+kill -STOP "$process"
+check "the watchdog replaces a process that hangs" eventually 90 replaced "$process"
+check "it was the watchdog" has 'Watchdog timeout' journalctl -q -b -u vtad
+
+drop_ins=/etc/systemd/system/vtad.service.d
+mkdir -p $drop_ins
+cp /usr/share/vta/drop-ins/*.conf $drop_ins
+systemctl daemon-reload
+systemctl restart vtad
+check "with all drop-ins it answers" asks 8
+expect "with two capabilities" 0000000000220000 status CapEff
+check "and the unit allows /dev/mem" within head -c 0 /dev/mem
+rm -r $drop_ins
+systemctl daemon-reload
+
+process=$(main_process)
+systemctl restart vtad &
+check "clients wait while it restarts" asks "3 4 5"
+wait
+check "it was restarted" replaced "$process"
+check "it stops in time and in peace" systemctl stop vtad
+expect "with success" success property Result
+
+echo '{"device": "sim", "log_level": "debug"}' >/etc/vtad/vtad.json
+check "a second installation" make -s -C /checks/source install
+check "keeps the configuration" has '"debug"' cat /etc/vtad/vtad.json
+
+check "make uninstall" make -s -C /checks/source uninstall
+check "takes the units away" fails systemctl -q cat vtad.service
+check "and the programs" fails test -e /usr/bin/vtad
+check "but not the configuration" test -e /etc/vtad/vtad.json
+
+journalctl -q -b -u vtad -u systemd-udevd --no-pager >/dev/ttyS0
+echo done
+systemctl --force poweroff

@@ -1,0 +1,91 @@
+"""`make test-system`: vtad installed on a Debian system with systemd and udev, in a guest.
+
+The base system is debootstrap's, kept in .build-qemu/; each run starts from it again.
+"""
+
+import shutil
+from subprocess import DEVNULL
+
+from guest import (
+    CACHE,
+    HERE,
+    ROOT,
+    Kernel,
+    Machine,
+    add_answers,
+    add_libraries,
+    add_programs,
+    conclude,
+    copy,
+    expected,
+    fresh,
+    log,
+    make_initramfs,
+    shared_memory,
+    shell,
+)
+
+# What vtad and vtactl link against, and what the checks call.
+PACKAGES = "systemd,systemd-sysv,udev,kmod,make,libzip4,libpng16-16,libturbojpeg0,libstdc++6"
+# Several times what an idle machine with two cores takes.
+TIME_LIMIT = 480
+
+
+def debian():
+    """The image of a file system with Debian in it."""
+    image = CACHE / "debian.ext4"
+    if not image.exists():
+        log("making a Debian system with debootstrap")
+        root, partial = fresh(CACHE / "debian"), CACHE / "debian.partial"
+        shell("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", root, stdout=DEVNULL)
+        partial.unlink(missing_ok=True)
+        shell("mke2fs", "-q", "-t", "ext4", "-d", root, partial, "1G")
+        shutil.rmtree(root)
+        partial.rename(image)
+    return image
+
+
+def payload(kernel):
+    """An archive of what this test adds to the system: modules, the source tree with its programs, the checks."""
+    tree = fresh(CACHE / "system")
+    source = tree / "checks/source"
+    for folder in ("scripts", "systemd", "udev", "Configs", "Documentation"):
+        shutil.copytree(ROOT / folder, source / folder)
+    for file in ("Makefile", "README.md", "CHANGELOG.md", "LICENSE"):
+        copy(ROOT / file, source / file)
+    add_programs(source, ".build-release/release", "vtad", "vtactl")
+    add_libraries(tree, "vtad", "vtactl", of_debian=False)
+    add_answers(tree)
+    kernel.add_modules(tree / "usr", "uio_cif")
+    for file in ("checks.sh", "system.sh"):
+        copy(HERE / "guest" / file, tree / "checks" / file)
+    copy(HERE / "guest/checks.service", tree / "etc/systemd/system/checks.service")
+    wanted = tree / "etc/systemd/system/multi-user.target.wants/checks.service"
+    wanted.parent.mkdir()
+    wanted.symlink_to("../checks.service")
+    copy(HERE / "guest/60-vta-local.rules", tree / "etc/udev/rules.d/60-vta-local.rules")
+    archive = CACHE / "system.tar"
+    shell("tar", "--create", "--owner=0", "--group=0", "--directory", tree, "--file", archive, ".")
+    return archive
+
+
+def main():
+    kernel = Kernel()
+    tree = fresh(CACHE / "initramfs")
+    kernel.add_modules(tree, "virtio_pci", "virtio_blk", "ext4", "crc32c_generic")
+    initramfs = CACHE / "system.cpio"
+    make_initramfs(tree, HERE / "guest/system-init", initramfs)
+    _, board = shared_memory("system.board", 16 << 20)
+    machine = Machine(
+        kernel,
+        initramfs,
+        *("-drive", f"file={debian()},format=raw,if=virtio,snapshot=on"),
+        *("-drive", f"file={payload(kernel)},format=raw,if=virtio,readonly=on"),
+        *board,
+        console=CACHE / "system.console",
+    )
+    conclude(machine, machine.run(TIME_LIMIT, print), expected(HERE / "guest/system.sh"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+#!/bin/sh
+# install.sh install|uninstall: puts what was built, and all that belongs to it, under $DESTDIR; or takes it away again.
+# Of a live system (no DESTDIR) it makes the users, and has udev and systemd read the new files.
+set -eu
+
+BIN=${BIN:-.build-release/release}
+DESTDIR=${DESTDIR:-}
+PREFIX=${PREFIX:-/usr}
+SYSCONFDIR=${SYSCONFDIR:-/etc}
+share=$PREFIX/share/vta
+documentation=$PREFIX/share/doc/vta
+
+# The users first: udev may read the rules as soon as they are there.
+users() { echo "0644 systemd/vtad.sysusers $PREFIX/lib/sysusers.d/vtad.conf"; }
+
+# MODE SOURCE TARGET of all other files but the configuration.
+files() {
+  echo "0755 $BIN/vtad $PREFIX/bin/vtad"
+  echo "0755 $BIN/vtactl $PREFIX/bin/vtactl"
+  for unit in vtad.service vtad.socket; do echo "0644 systemd/$unit $PREFIX/lib/systemd/system/$unit"; done
+  echo "0644 systemd/vtad.tmpfiles $PREFIX/lib/tmpfiles.d/vtad.conf"
+  for file in udev/*.rules; do echo "0644 $file $PREFIX/lib/udev/rules.d/${file##*/}"; done
+  for file in systemd/drop-ins/*.conf; do echo "0644 $file $share/${file#systemd/}"; done
+  for file in Configs/*.json Configs/boards/*.json; do
+    if [ -e "$file" ]; then echo "0644 $file $share/$file"; fi
+  done
+  for file in README.md CHANGELOG.md LICENSE Documentation/*.md Documentation/Reference/*.md; do
+    echo "0644 $file $documentation/${file#Documentation/}"
+  done
+}
+
+put() { while read -r mode source target; do install -D -m "$mode" "$source" "$DESTDIR$target"; done; }
+
+is_live() { [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; }
+
+refresh() {
+  udevadm control --reload
+  udevadm trigger --action=change --settle --subsystem-match=uio --subsystem-match=u-dma-buf \
+    --subsystem-match=dma_heap --subsystem-match=misc --subsystem-match=fpga_manager --subsystem-match=usb
+  systemctl daemon-reload
+}
+
+install_all() {
+  for program in vtad vtactl; do
+    if [ ! -x "$BIN/$program" ]; then
+      echo "install: $BIN/$program is missing; run make release first, or set BIN" >&2
+      exit 1
+    fi
+  done
+  users | put
+  if is_live; then systemd-sysusers vtad.conf; fi
+  files | put
+  # The unit names the places that it was written for.
+  sed -i "s|/usr/bin/|$PREFIX/bin/|; s|/usr/share/|$PREFIX/share/|; s|/etc/|$SYSCONFDIR/|" \
+    "$DESTDIR$PREFIX/lib/systemd/system/vtad.service"
+  configuration=$DESTDIR$SYSCONFDIR/vtad/vtad.json
+  if [ -e "$configuration" ]; then
+    echo "install: kept $configuration; the example is $share/Configs/vtad.json"
+  else
+    install -D -m 0644 Configs/vtad.json "$configuration"
+  fi
+  if is_live; then
+    systemd-tmpfiles --create vtad.conf
+    refresh
+    echo "install: done; systemctl enable --now vtad.socket serves, members of the group vta may connect"
+  fi
+}
+
+# Users, configuration and models stay, as they may hold what nobody has a copy of.
+uninstall_all() {
+  if is_live; then systemctl disable --now vtad.socket vtad.service || true; fi
+  { users && files; } | while read -r _ _ target; do rm -f "$DESTDIR$target"; done
+  for folder in "$DESTDIR$share" "$DESTDIR$documentation"; do
+    if [ -d "$folder" ]; then find "$folder" -depth -type d -empty -delete; fi
+  done
+  if is_live; then refresh; fi
+  echo "uninstall: left $SYSCONFDIR/vtad, /var/lib/vtad and the user vta"
+}
+
+case ${1:-} in
+install) install_all ;;
+uninstall) uninstall_all ;;
+*)
+  echo "usage: install.sh install|uninstall" >&2
+  exit 2
+  ;;
+esac
