@@ -43,6 +43,7 @@ let package = Package(
     .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(
       name: "CTurboJPEG", pkgConfig: "libturbojpeg", providers: [.apt(["libturbojpeg0-dev"])]),
+    .systemLibrary(name: "CLibUSB", pkgConfig: "libusb-1.0", providers: [.apt(["libusb-1.0-0-dev"])]),
     .systemLibrary(name: "CLibZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
 
     .target(name: "CVTALinux"),
@@ -77,6 +78,7 @@ let package = Package(
         .product(name: "Configuration", package: "swift-configuration"),
       ],
       exclude: ["Protos"], swiftSettings: settings),
+    .target(name: "VTAJTAG", dependencies: ["CLibUSB"], swiftSettings: settings),
     .executableTarget(
       name: "vtad", dependencies: ["VTAModule", "VTARuntime", "VTAService", arguments, log],
       swiftSettings: settings),
@@ -100,6 +102,13 @@ let package = Package(
       name: "vta-device-player", dependencies: ["CVTALinux", "VTARuntime", "VTASimulatedBoard", arguments],
       path: "Tests/vta-device-player", swiftSettings: settings),
     .testTarget(name: "VTACampaignTests", dependencies: ["VTACampaign"], swiftSettings: settings),
+
+    // USB cables and the chains behind them, played beneath VTAJTAG.
+    .target(
+      name: "VTACableModels", dependencies: ["VTAJTAG"], path: "Tests/VTACableModels", swiftSettings: settings
+    ),
+    .testTarget(
+      name: "VTAJTAGTests", dependencies: ["VTA", "VTAJTAG", "VTACableModels"], swiftSettings: settings),
 
     .testTarget(name: "VTATests", dependencies: ["VTA"], swiftSettings: settings),
     .testTarget(
