@@ -56,8 +56,9 @@ let package = Package(
       name: "VTACompiler", dependencies: ["VTA", "VTAModule", protobuf, systemPackage],
       exclude: ["Import/Protos"], swiftSettings: settings),
     .target(
-      name: "VTARuntime", dependencies: ["VTA", "VTAModule", "CVTALinux", log, systemPackage],
-      resources: [.embedInCode("Boards/Descriptions")], swiftSettings: settings),
+      name: "VTARuntime", dependencies: ["VTA", "VTAModule", "CVTALinux", log, crypto, systemPackage],
+      resources: [.embedInCode("Boards/Descriptions"), .embedInCode("Bitstreams/manifest.json")],
+      swiftSettings: settings),
     // A board beneath the driver: implements its protocol of kernel calls.
     .target(
       name: "VTASimulatedBoard", dependencies: ["VTA", "VTARuntime", "CVTALinux", systemPackage],

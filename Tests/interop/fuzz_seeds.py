@@ -94,6 +94,32 @@ def arrays():
         write("npz", name, file.getvalue())
 
 
+def bitstreams():
+    """What stands around a design in the published files, without one."""
+
+    def record(key, text):
+        contents = text.encode() + b"\0"
+        return key + struct.pack(">H", len(contents)) + contents
+
+    def words(idcode):
+        # Padding, bus width, sync, then writes of registers; 0x30018001 is that of IDCODE.
+        prologue = [0xFFFFFFFF] * 8 + [0x000000BB, 0x11220044, 0xFFFFFFFF, 0xFFFFFFFF, 0xAA995566, 0x20000000]
+        packets = [0x30020001, 0, 0x30022001, 0, 0x30008001, 0, 0x20000000, 0x30018001, idcode]
+        return struct.pack(">64I", *(prologue + packets + [0x20000000] * 64)[:64])
+
+    def bit(part, idcode):
+        records = [(b"a", "vta_wrapper;UserID=0XFFFFFFFF;Version=2018.3"), (b"b", part), (b"c", "2020/06/30"), (b"d", "18:11:16")]
+        data = words(idcode)
+        header = bytes.fromhex("00090ff00ff00ff00ff0000001") + b"".join(record(*pair) for pair in records)
+        return header + b"e" + struct.pack(">I", len(data)) + data
+
+    write("bitstream", "pynq.bit", bit("7z020clg484", 0x03727093))
+    write("bitstream", "ultra96.bit", bit("xczu3eg-sbva484-1-e", 0x04710093))
+    write("bitstream", "words.bin", words(0x04710093))
+    write("bitstream", "swapped.bin", struct.pack("<64I", *struct.unpack(">64I", words(0x04710093))))
+    write("bitstream", "de10nano.rbf", b"\xff" * 128 + b"\x6a" * 4 + bytes(range(64)))
+
+
 def picture():
     """A small JPEG, made with the library that vtactl reads them with."""
     library = ctypes.CDLL("libturbojpeg.so.0")
@@ -112,7 +138,10 @@ def picture():
 
 def main():
     if FOLDER.exists():
-        for decoder in ["onnx", "vtab", "manifest", "trace", "npy", "npz", "configuration", "preprocess", "image"]:
+        for decoder in [
+            "onnx", "vtab", "manifest", "trace", "npy", "npz", "configuration", "preprocess", "image", "bitstream", "board",
+            "catalogue",
+        ]:  # fmt: skip
             shutil.rmtree(FOLDER / decoder, ignore_errors=True)
     models()
     modules()
@@ -122,6 +151,10 @@ def main():
     for path in sorted((ROOT / "Configs").glob("*.json")):
         if path.name != "vtad.json":
             write("configuration", path.stem, path.read_bytes())
+    for path in sorted((ROOT / "Configs/boards").glob("*.json")):
+        write("board", path.stem, path.read_bytes())
+    write("catalogue", "published", (ROOT / "bitstreams/manifest.json").read_bytes())
+    bitstreams()
     write("preprocess", "digits", (DIGITS / "preprocess.json").read_bytes())
     write("preprocess", "all", b'{"channels":"bgr","layout":"nhwc","range":255,"mean":[1,2,3],"deviation":[1,2,4]}')
     write("image", "noise.jpg", picture())

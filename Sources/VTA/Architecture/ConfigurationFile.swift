@@ -42,9 +42,9 @@ extension Target {
       return
     }
     let version = file.strings["HW_VER"] ?? "0.0.2"
-    guard let pair = Self.knownPairs.first(where: { $0.target == name && $0.version == version }) else {
+    guard let profile = Self.knownProfile(target: name, version: version) else {
       throw .unknownTarget(target: name, version: version)
     }
-    try self.init(name: name, configuration: configuration, profile: pair.profile)
+    try self.init(name: name, configuration: configuration, profile: profile)
   }
 }

@@ -38,6 +38,11 @@ package struct Target: Hashable, Sendable {
 
   package static func named(_ name: String) -> Target? { named.first { $0.name == name } }
 
+  /// The profile of the hardware that VTA calls by these two keys of its configuration files.
+  package static func knownProfile(target: String, version: String) -> HardwareProfile? {
+    knownPairs.first { $0.target == target && $0.version == version }?.profile
+  }
+
   /// The profile that a VTA configuration file means where it has no PROFILE key of its own.
   static let knownPairs: [(target: String, version: String, profile: HardwareProfile)] = [
     ("sim", "0.0.2", .fsim),

@@ -100,5 +100,7 @@ package struct Board: Hashable, Sendable {
     package let bridges: [String]
     /// What Linux does not set for a bitstream other than that of the boot.
     package let corrections: [RegisterBits]
+    /// What a bitstream takes that is not compressed; `nil`: not known.
+    package let uncompressedByteCount: Int?
   }
 }

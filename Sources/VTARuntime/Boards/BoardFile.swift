@@ -25,12 +25,6 @@ extension Board {
       var pynqBoards: [String]?
     }
 
-    struct Registers: Decodable {
-      var layout: String
-      var blocks: [String: Hexadecimal]
-      var window: Hexadecimal
-    }
-
     struct Memory: Decodable {
       var limit: Hexadecimal
       var deviceOffset: Hexadecimal?
@@ -71,6 +65,7 @@ extension Board {
       var family: String
       var bridges: [String]?
       var corrections: [Bits]?
+      var uncompressedByteCount: Int?
     }
 
     var name: String
@@ -79,7 +74,7 @@ extension Board {
     var part: String
     var idcode: Hexadecimal
     var target: String
-    var registers: Registers
+    var registers: Board.Registers.File
     var memory: Memory
     var busBits: Int
     var clockMhz: Int
@@ -123,9 +118,7 @@ extension Board {
           compatible: deviceTree.compatible ?? [], models: deviceTree.models ?? [],
           pynqBoards: deviceTree.pynqBoards ?? []),
         part: part, idcode: idcode, target: target,
-        registers: try Board.Registers(
-          layout: registers.layout, blocks: registers.blocks.mapValues(\.value),
-          window: registers.window.value),
+        registers: try Board.Registers(registers),
         memory: Board.Memory(limit: PhysicalAddress(memory.limit.value), deviceOffset: offset),
         busBits: busBits, clockMegahertz: clockMhz,
         coherency: Board.Coherency(port: coherency.port, needs: needs),
@@ -135,7 +128,8 @@ extension Board {
             pulseMicroseconds: reset.pulseMicroseconds, caution: reset.caution)
         },
         configuration: Board.Configuration(
-          family: family, bridges: configuration.bridges ?? [], corrections: corrections))
+          family: family, bridges: configuration.bridges ?? [], corrections: corrections,
+          uncompressedByteCount: configuration.uncompressedByteCount))
     }
   }
 }
@@ -143,9 +137,18 @@ extension Board {
 extension Board.Registers {
   private static let pageSize: UInt64 = 4096
 
+  struct File: Decodable {
+    var layout: String
+    var blocks: [String: Hexadecimal]
+    var window: Hexadecimal
+  }
+
   /// - Throws: ``BoardError/malformed(reason:)`` unless the blocks are exactly those of the layout, whole pages each and
   ///   apart from each other.
-  init(layout: String, blocks: [String: UInt64], window: UInt64) throws(BoardError) {
+  init(_ file: File) throws(BoardError) {
+    let layout = file.layout
+    let blocks = file.blocks.mapValues(\.value)
+    let window = file.window.value
     guard let map = RegisterMap.named(layout) else {
       let known = RegisterMap.all.map(\.name).joined(separator: ", ")
       throw .malformed(reason: "registers.layout \(layout) is none of \(known)")
