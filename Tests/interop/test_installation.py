@@ -99,6 +99,12 @@ def test_units_have_no_faults(destination):
     assert (finished.returncode, finished.stdout + finished.stderr) == (0, "")
 
 
+def documented_exposure(drop_in):
+    text = (ROOT / "Documentation/System.md").read_text()
+    pattern = rf"`{drop_in}\.conf` \|[^|]*\| ([\d.]+) \|" if drop_in else r"rates its exposure ([\d.]+)"
+    return re.search(pattern, text)[1]
+
+
 @pytest.mark.parametrize("drop_in", [None, *DROP_INS])
 def test_exposure(destination, drop_in):
     if drop_in:
@@ -106,7 +112,9 @@ def test_exposure(destination, drop_in):
         folder.mkdir(parents=True)
         shutil.copy(destination / f"usr/share/vta/drop-ins/{drop_in}.conf", folder)
     finished = analyze("security", "--offline=true", f"--root={destination}", "vtad.service", check=True)
-    assert float(re.search(r"exposure level for vtad.service: ([\d.]+)", finished.stdout)[1]) <= EXPOSURE_MAXIMUM
+    exposure = re.search(r"exposure level for vtad.service: ([\d.]+)", finished.stdout)[1]
+    assert float(exposure) <= EXPOSURE_MAXIMUM
+    assert exposure == documented_exposure(drop_in)
     # Devices are open to it one by one.
     assert re.search(r"DeviceAllow= +Service has a device ACL with some special devices: .*char-uio:rw", finished.stdout)
 

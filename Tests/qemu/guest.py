@@ -106,17 +106,17 @@ def add_libraries(tree, *names, of_debian):
                 copy(library, tree / library.lstrip("/"))
 
 
-def add_answers(tree):
-    """The digits model, pictures, and what the simulator in a process of this machine answers, under checks/."""
-    model, pictures = tree / "checks/digits.vtab", tree / "checks/pictures"
-    pictures.mkdir(parents=True)
-    compile_digits(model)
+def add_answers(tree, target):
+    """The digits model for the target, pictures, and what this machine's simulator answers, under checks/."""
+    folder = tree / "checks" / target
+    folder.mkdir(parents=True)
+    compile_digits(folder / "digits.vtab", target=target)
     for picture in sorted((DIGITS / "images").iterdir()):
         digit = picture.name.partition("-")[0]
-        copy(picture, pictures / f"{digit}.png")
+        copy(picture, tree / f"checks/pictures/{digit}.png")
         succeed(
-            "vtactl", "run", model, "--in-process", "--device", "sim",
-            "--input", picture, "--output-dir", tree / "checks/expected" / digit,
+            "vtactl", "run", folder / "digits.vtab", "--in-process", "--device", "sim",
+            "--input", picture, "--output-dir", folder / digit,
         )  # fmt: skip
 
 
@@ -204,9 +204,12 @@ class Machine:
         return held, failed, time.monotonic() - began
 
 
-def expected(script):
-    """Names of a guest script's checks."""
-    return re.findall(r'^(?:check|expect) "([^"]+)"', script.read_text(), re.MULTILINE)
+def expected(script, **loops):
+    """Names of a guest script's checks; `loops` says which values its loops give to variables in the names."""
+    names = re.findall(r'^ *(?:check|expect) "([^"]+)"', script.read_text(), re.MULTILINE)
+    for variable, values in loops.items():
+        names = [name.replace(f"${variable}", value) for name in names for value in values]
+    return list(dict.fromkeys(names))
 
 
 def conclude(machine, outcome, names):

@@ -55,7 +55,7 @@ def payload(kernel):
         copy(ROOT / file, source / file)
     add_programs(source, ".build-release/release", "vtad", "vtactl")
     add_libraries(tree, "vtad", "vtactl", of_debian=False)
-    add_answers(tree)
+    add_answers(tree, "ultra96")
     kernel.add_modules(tree / "usr", "uio_cif")
     for file in ("checks.sh", "system.sh"):
         copy(HERE / "guest" / file, tree / "checks" / file)
