@@ -121,6 +121,10 @@ let package = Package(
     .testTarget(
       name: "VTARuntimeTests", dependencies: ["VTA", "VTAModule", "VTARuntime"], swiftSettings: settings),
     .testTarget(
+      name: "VTASimulatedBoardTests",
+      dependencies: ["VTA", "VTAModule", "VTACompiler", "VTARuntime", "VTASimulatedBoard", systemPackage],
+      swiftSettings: settings),
+    .testTarget(
       name: "VTAServiceTests",
       dependencies: [
         "VTA", "VTAModule", "VTARuntime", "VTAService", "CVTALinux", "vtad", protobuf, log,

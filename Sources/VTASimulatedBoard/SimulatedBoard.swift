@@ -103,6 +103,14 @@ package final class SimulatedBoard: @unchecked Sendable {
   /// A path and the device behind it disappear; descriptors and mappings that are open stay, and fail.
   package func remove(_ path: String) { lock.hold { vanish(path) } }
 
+  /// Gives a path to a group, as udev does.
+  package func setAccess(of path: String, group: UInt32, permissions: UInt32) throws(KernelError) {
+    try call(.status, path) { () throws(Errno) in
+      let node = try files.node(at: path)
+      (node.group, node.permissions) = (group, permissions)
+    }
+  }
+
   /// Puts a file where the driver finds it.
   package func store(_ contents: [UInt8], at path: String) {
     lock.hold { files.add(path, StoredFile(contents)) }

@@ -31,7 +31,6 @@ package final class DevicePlayer {
   /// What the driver finds in each register unless it has written there since, by place and offset.
   private var shown: [[UInt32]]
   private var events: [Event] = []
-  private var wasBusy = false
 
   /// Control registers come first: once a start is seen, the arguments before it are there too.
   private static let wordsPerBlock = 0x30 / 4
@@ -106,11 +105,9 @@ package final class DevicePlayer {
     if accelerator.launchCount > runs, let count = accelerator.instructionCount {
       events.append(.started(run: accelerator.launchCount, instructions: count))
     }
+    let wasBusy = accelerator.isBusy
     accelerator.settle()
-    if wasBusy || accelerator.launchCount > runs, !accelerator.isBusy {
-      events.append(.ended(run: accelerator.launchCount))
-    }
-    wasBusy = accelerator.isBusy
+    if wasBusy, !accelerator.isBusy { events.append(.ended(run: accelerator.launchCount)) }
     vta_publish_memory()
     for index in places.indices { show(index, all: false) }
     defer { events = [] }
