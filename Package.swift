@@ -119,7 +119,8 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(name: "VTAModuleTests", dependencies: ["VTA", "VTAModule", crypto], swiftSettings: settings),
     .testTarget(
-      name: "VTARuntimeTests", dependencies: ["VTA", "VTAModule", "VTARuntime"], swiftSettings: settings),
+      name: "VTARuntimeTests", dependencies: ["VTA", "VTAModule", "VTARuntime", "VTASimulatedBoard"],
+      swiftSettings: settings),
     .testTarget(
       name: "VTASimulatedBoardTests",
       dependencies: ["VTA", "VTAModule", "VTACompiler", "VTARuntime", "VTASimulatedBoard", systemPackage],

@@ -188,6 +188,7 @@ extension SimulatedBoard {
       let manager = CycloneManager(fabric, msel: options.msel)
       addresses.add(CycloneManager.address, byteCount: 0x1000, manager)
       addresses.add(CycloneManager.dataAddress, byteCount: 0x1000, CycloneManager.DataPort(manager))
+      addresses.add(CycloneResets.address, byteCount: 0x1000, CycloneResets(fabric))
       return
     }
     let manager = FPGAManager(fabric, files, memory)
@@ -197,6 +198,7 @@ extension SimulatedBoard {
       let overlays = Overlays(manager, fabric, files)
       overlays.add()
       parts.append(overlays)
+      files.add("/proc/device-tree/fpga-full/compatible", text: "fpga-region\0")
     }
     // Readable on every Cyclone V, whoever drives it.
     if board.configuration.family == .cycloneV {

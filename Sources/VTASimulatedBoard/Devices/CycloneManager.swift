@@ -86,7 +86,12 @@ final class CycloneManager: RegisterDevice {
   private func setReset(_ isAsserted: Bool) {
     (image, isDone, isClocked) = ([], false, false)
     mode = isAsserted ? .reset : .configuration
-    if isAsserted { fabric.clear() }
+    guard isAsserted else { return }
+    // Real ones can hang the processor.
+    for bridge in fabric.bridges where bridge.isEnabled {
+      fabric.complain("the FPGA lost its design behind the open bridge \(bridge.name)")
+    }
+    fabric.clear()
   }
 
   private func take(_ word: UInt32) {
@@ -104,5 +109,35 @@ final class CycloneManager: RegisterDevice {
     else { return }
     isDone = true
     mode = .initialisation
+  }
+}
+
+/// The reset manager of Cyclone V, as far as it holds the bridges in reset.
+final class CycloneResets: RegisterDevice {
+  static let address: UInt64 = 0xFFD0_5000
+  private static let bridgeResets: UInt64 = 0x1C
+  /// By bit.
+  private static let names = ["hps2fpga", "lwhps2fpga", "fpga2hps"]
+
+  let name = "rstmgr"
+  private let fabric: Fabric
+
+  init(_ fabric: Fabric) { self.fabric = fabric }
+
+  func read(_ offset: UInt64) -> UInt32 {
+    guard offset == Self.bridgeResets else { return 0 }
+    var value: UInt32 = 0
+    for (bit, name) in Self.names.enumerated() {
+      let isEnabled = fabric.bridges.first { $0.name == name }?.isEnabled ?? false
+      if !isEnabled { value |= 1 << UInt32(bit) }
+    }
+    return value
+  }
+
+  func write(_ offset: UInt64, _ value: UInt32) {
+    guard offset == Self.bridgeResets else { return }
+    for (bit, name) in Self.names.enumerated() {
+      fabric.setBridge(name, enabled: value >> UInt32(bit) & 1 == 0)
+    }
   }
 }

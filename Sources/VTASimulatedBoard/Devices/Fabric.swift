@@ -36,6 +36,10 @@ final class Fabric {
     for index in bridges.indices { bridges[index].isEnabled = enabled }
   }
 
+  func setBridge(_ name: String, enabled: Bool) {
+    for index in bridges.indices where bridges[index].name == name { bridges[index].isEnabled = enabled }
+  }
+
   /// The FPGA forgets its design.
   func clear() {
     isConfigured = false

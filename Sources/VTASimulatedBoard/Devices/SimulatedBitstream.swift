@@ -17,7 +17,7 @@ package enum SimulatedBitstream {
   ) -> [UInt8] {
     let sentence = marker + Array("\(target.description)\n".utf8)
     guard board.configuration.family != .cycloneV else {
-      var image = [UInt8](repeating: 0xFF, count: 128) + sentence
+      var image = [UInt8](repeating: 0xFF, count: 128) + [UInt8](repeating: 0x6A, count: 4) + sentence
       image += [UInt8](repeating: 0, count: max(0, byteCount - image.count))
       return image + [UInt8](repeating: 0, count: (4 - image.count % 4) % 4)
     }
