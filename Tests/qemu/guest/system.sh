@@ -75,6 +75,14 @@ systemctl restart vtad &
 check "clients wait while it restarts" asks "3 4 5"
 wait
 check "it was restarted" replaced "$process"
+# With the same process if it can, else with a new one.
+reloads() {
+  process=$(main_process)
+  systemctl reload-or-restart vtad || return 1
+  [ "$(property CanReload)" = no ] || [ "$(main_process)" = "$process" ] || return 1
+  asks 9
+}
+check "it reads its configuration again" reloads
 check "it stops in time and in peace" systemctl stop vtad
 expect "with success" success property Result
 
