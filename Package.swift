@@ -86,7 +86,7 @@ let package = Package(
     .executableTarget(
       name: "vtactl",
       dependencies: [
-        "VTA", "VTAModule", "VTACompiler", "VTARuntime", "VTAService",
+        "VTA", "VTAModule", "VTACompiler", "VTARuntime", "VTAService", "VTAJTAG",
         "CLibPNG", "CTurboJPEG", "CLibZip", arguments, log, systemPackage,
       ], swiftSettings: settings),
 

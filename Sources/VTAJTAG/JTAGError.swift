@@ -60,7 +60,7 @@ package enum JTAGError: Error, Equatable, CustomStringConvertible {
     }
   }
 
-  static func hex(_ idcode: UInt32) -> String {
+  package static func hex(_ idcode: UInt32) -> String {
     let digits = String(idcode, radix: 16, uppercase: true)
     return "0x" + String(repeating: "0", count: 8 - digits.count) + digits
   }

@@ -17,6 +17,7 @@ struct Vtactl: AsyncParsableCommand {
       StatusCommand.self,
       DevicesCommand.self,
       ModelsCommand.self,
+      JTAGCommand.self,
       TraceCommand.self,
       ReferenceCommand.self,
       BenchCommand.self,

@@ -16,7 +16,7 @@ enum CableKind: String, CaseIterable {
   var hertz: Int {
     switch self {
     case .ft2232d: 6_000_000
-    case .ft2232h, .ft4232h, .ft232h: CableFinder.defaultHertz
+    case .ft2232h, .ft4232h, .ft232h: CableOptions.defaultHertz
     case .blaster1, .blaster2: 24_000_000
     }
   }
@@ -72,11 +72,11 @@ final class CableUnderTest {
     }
   }
 
-  func open(hertz: Int = CableFinder.defaultHertz) throws -> any JTAGCable {
+  func open(hertz: Int = CableOptions.defaultHertz) throws -> any JTAGCable {
     guard let found = try CableFinder.find(on: bus).first else {
       throw JTAGError.usb(USBError("find", "1-1", .notFound))
     }
-    return try CableFinder.open(found, hertz: hertz, on: bus)
+    return try CableFinder.open(found, options: CableOptions(hertz: hertz), on: bus)
   }
 
   /// All kernel's drivers are back, nothing is open.

@@ -46,7 +46,8 @@ import VTACableModels
     let (bus, fake) = setUp(memory)
     let found = try #require(CableFinder.find(on: bus).first)
     #expect(found.known.kind == .blaster2Empty)
-    let cable = try CableFinder.open(found, firmware: try IntelHex(Array(text.utf8)), on: bus)
+    let cable = try CableFinder.open(
+      found, options: CableOptions(firmware: try IntelHex(Array(text.utf8))), on: bus)
     #expect(fake.device.product == 0x6010)
     #expect(try ChainScan(TAPController(cable)).run().devices.count == 2)
     cable.close()
@@ -64,7 +65,9 @@ import VTACableModels
     let (bus, _) = setUp([0: 1])
     let found = try #require(CableFinder.find(on: bus).first)
     let firmware = try IntelHex(Array(Self.program(seed: 1).text.utf8))
-    let error = #expect(throws: JTAGError.self) { try CableFinder.open(found, firmware: firmware, on: bus) }
+    let error = #expect(throws: JTAGError.self) {
+      try CableFinder.open(found, options: CableOptions(firmware: firmware), on: bus)
+    }
     #expect("\(error.map(String.init(describing:)) ?? "")".contains("did not come back"))
     #expect(bus.time <= .seconds(11))
     #expect(bus.isClean)

@@ -4,6 +4,7 @@ The base system is debootstrap's, kept in .build-qemu/; each run starts from it 
 """
 
 import shutil
+import zlib
 from subprocess import DEVNULL
 
 from guest import (
@@ -26,14 +27,14 @@ from guest import (
 )
 
 # What vtad and vtactl link against, and what the checks call.
-PACKAGES = "systemd,systemd-sysv,udev,kmod,make,libzip4,libpng16-16,libturbojpeg0,libstdc++6"
+PACKAGES = "systemd,systemd-sysv,udev,kmod,make,libzip4,libpng16-16,libturbojpeg0,libusb-1.0-0,libstdc++6"
 # Several times what an idle machine with two cores takes.
 TIME_LIMIT = 480
 
 
 def debian():
     """The image of a file system with Debian in it."""
-    image = CACHE / "debian.ext4"
+    image = CACHE / f"debian-{zlib.crc32(PACKAGES.encode()):08x}.ext4"
     if not image.exists():
         log("making a Debian system with debootstrap")
         root, partial = fresh(CACHE / "debian"), CACHE / "debian.partial"

@@ -157,9 +157,10 @@ package protocol BlasterLink: AnyObject {
 
 /// The first USB-Blaster: a FT245 of FTDI in front of the logic.
 package final class Blaster1Link: BlasterLink {
-  package let timing = CableTiming(
+  static let timing = CableTiming(
     clockHertz: 24_000_000, framePayload: BlasterCable.shiftBytesMax, frameBytes: BlasterCable.packetBytes,
     usbBytesPerSecond: CableTiming.fullSpeed)
+  package var timing: CableTiming { Self.timing }
   package let readCommand: [UInt8] = []
   private let port: FTDIPort
 
@@ -186,9 +187,10 @@ package final class Blaster1Link: BlasterLink {
 
 /// The second USB-Blaster: a Cypress FX2LP with firmware in front of the logic.
 package final class Blaster2Link: BlasterLink {
-  package let timing = CableTiming(
+  static let timing = CableTiming(
     clockHertz: 24_000_000, framePayload: BlasterCable.shiftBytesMax, frameBytes: BlasterCable.packetBytes,
     usbBytesPerSecond: CableTiming.highSpeed)
+  package var timing: CableTiming { Self.timing }
   /// What was read waits in the cable until this asks for it.
   package let readCommand: [UInt8] = [0x5F]
   /// As the firmware says it.

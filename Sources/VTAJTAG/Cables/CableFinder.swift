@@ -20,9 +20,21 @@ package struct FoundCable: Equatable, Sendable {
   package func isNamed(_ name: String) -> Bool { device.path == name || texts[.serial] == name }
 }
 
-package enum CableFinder {
+package struct CableOptions: Sendable {
+  /// TCK where the cable can choose it.
+  package var hertz: Int
+  /// For a USB-Blaster II that has none.
+  package var firmware: IntelHex?
+
   package static let defaultHertz = 15_000_000
 
+  package init(hertz: Int = defaultHertz, firmware: IntelHex? = nil) {
+    self.hertz = hertz
+    self.firmware = firmware
+  }
+}
+
+package enum CableFinder {
   /// Looks at the ids, and opens what may be a cable for its texts; drives no pin.
   package static func find(on bus: any USBBus) throws(JTAGError) -> [FoundCable] {
     var found: [FoundCable] = []
@@ -48,12 +60,8 @@ package enum CableFinder {
   }
 
   /// Opens a cable, ready to move the chain behind it.
-  ///
-  /// - Parameters:
-  ///   - hertz: TCK where the cable can choose it.
-  ///   - firmware: for a USB-Blaster II that has none.
   package static func open(
-    _ cable: FoundCable, hertz: Int = defaultHertz, firmware: IntelHex? = nil, on bus: any USBBus
+    _ cable: FoundCable, options: CableOptions = CableOptions(), on bus: any USBBus
   ) throws(JTAGError) -> any JTAGCable {
     if let problem = cable.problem { throw .usb(problem) }
     let connect = { (device: USBDevice) throws(JTAGError) -> USBConnection in
@@ -70,11 +78,11 @@ package enum CableFinder {
       }
       return try MPSSECable(
         try connect(cable.device), chip: chip, pins: cable.known.pins(texts: Array(cable.texts.values)),
-        hertz: hertz)
+        hertz: options.hertz)
     case .blaster1: return try BlasterCable(Blaster1Link(try connect(cable.device)))
     case .blaster2: return try BlasterCable(Blaster2Link(try connect(cable.device)))
     case .blaster2Empty:
-      guard let firmware else { throw .firmwareNeeded(path: cable.device.path) }
+      guard let firmware = options.firmware else { throw .firmwareNeeded(path: cable.device.path) }
       let device = try Blaster2Firmware.load(firmware, into: cable.device, on: bus)
       return try BlasterCable(Blaster2Link(try connect(device)))
     case .unsupported:

@@ -40,6 +40,16 @@ package struct CableTiming: Equatable, Sendable {
   /// High speed: 13 packets of 512 bytes a microframe at most; host controllers reach about 8.
   static let highSpeed = 8 * 512 * 8000
 
+  /// The cables that are told apart by their speed.
+  ///
+  /// - Parameter hertz: what TCK of those shall be that can choose it.
+  package static func named(hertz: Int) -> [(name: String, timing: CableTiming)] {
+    let chips = FTDIChip.all.filter(\.isHighSpeed).prefix(1)
+    return chips.map { ("FTDI high speed", MPSSECable.timing($0, hertz: hertz)) } + [
+      ("USB-Blaster II", Blaster2Link.timing), ("USB-Blaster", Blaster1Link.timing),
+    ]
+  }
+
   package func clocks(in duration: Duration) -> Int {
     let parts = duration.components
     let nanoseconds = parts.seconds * 1_000_000_000 + parts.attoseconds / 1_000_000_000

@@ -50,10 +50,7 @@ package final class MPSSECable: JTAGCable {
     self.chip = chip
     port = try FTDIPort(connection, index: 1)
     let divisor = chip.divisor(hertz: hertz)
-    timing = CableTiming(
-      clockHertz: chip.hertz(divisor: divisor), framePayload: Self.shiftBytesMax,
-      frameBytes: Self.shiftBytesMax + 3,
-      usbBytesPerSecond: chip.isHighSpeed ? CableTiming.highSpeed : CableTiming.fullSpeed)
+    timing = Self.timing(chip, hertz: hertz)
     try start(pins)
     if chip.isHighSpeed { commands += [Opcode.fullClock, Opcode.adaptiveOff, Opcode.threePhaseOff] }
     commands += [Opcode.loopbackOff, Opcode.divisor, UInt8(divisor & 0xFF), UInt8(divisor >> 8)]
@@ -63,6 +60,13 @@ package final class MPSSECable: JTAGCable {
   }
 
   deinit { close() }
+
+  static func timing(_ chip: FTDIChip, hertz: Int) -> CableTiming {
+    CableTiming(
+      clockHertz: chip.hertz(divisor: chip.divisor(hertz: hertz)), framePayload: shiftBytesMax,
+      frameBytes: shiftBytesMax + 3,
+      usbBytesPerSecond: chip.isHighSpeed ? CableTiming.highSpeed : CableTiming.fullSpeed)
+  }
 
   /// Starts the engine from whatever state an earlier program left it in.
   private func start(_ pins: FTDIPins) throws(JTAGError) {

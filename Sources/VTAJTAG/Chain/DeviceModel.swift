@@ -15,8 +15,6 @@ package struct DeviceModel: Equatable, Sendable {
   package let instructionLength: Int
   /// What part names of its bitstreams begin with, without `xc` and dashes.
   package let parts: [String]
-  /// Of a whole bitstream without header and compression; `nil`: not known.
-  package let bitstreamBytes: Int?
   /// Where the check after configuration finds CONF_DONE.
   package let status: StatusBit?
 
@@ -28,57 +26,52 @@ package struct DeviceModel: Equatable, Sendable {
 
   private init(
     _ name: String, _ family: Family, _ idcode: UInt32, instructionLength: Int, parts: [String] = [],
-    bitstreamBytes: Int? = nil, status: StatusBit? = nil
+    status: StatusBit? = nil
   ) {
     self.name = name
     self.family = family
     self.idcode = idcode
     self.instructionLength = instructionLength
     self.parts = parts
-    self.bitstreamBytes = bitstreamBytes
     self.status = status
   }
 
-  private static func zynq(_ name: String, _ idcode: UInt32, bytes: Int? = nil) -> DeviceModel {
-    DeviceModel(
-      "xc\(name)", .zynq7000, idcode, instructionLength: 6, parts: [name], bitstreamBytes: bytes)
+  private static func zynq(_ name: String, _ idcode: UInt32) -> DeviceModel {
+    DeviceModel("xc\(name)", .zynq7000, idcode, instructionLength: 6, parts: [name])
   }
 
   /// The twelve bits are six of the processor's TAP (upper) and six of the FPGA's (lower).
-  private static func zynqMP(_ name: String, _ idcode: UInt32, _ kinds: [String], bytes: Int? = nil)
-    -> DeviceModel
-  {
+  private static func zynqMP(_ name: String, _ idcode: UInt32, _ kinds: [String]) -> DeviceModel {
     DeviceModel(
       "xc\(name)\(kinds.joined(separator: "/"))", .zynqMP, idcode, instructionLength: 12,
-      parts: kinds.map { name + $0 }, bitstreamBytes: bytes)
+      parts: kinds.map { name + $0 })
   }
 
   private static func cyclone(_ name: String, _ idcode: UInt32, status: StatusBit? = nil) -> DeviceModel {
     DeviceModel(name, .cycloneV, idcode, instructionLength: 10, status: status)
   }
 
-  /// IDCODEs and lengths as openFPGALoader and OpenOCD list them; bitstream lengths of Zynq UltraScale+ from table 11-10 of
-  /// UG1085, of the XC7Z020 from a published VTA bitstream.
+  /// IDCODEs and lengths as openFPGALoader and OpenOCD list them; the place of CONF_DONE from OpenOCD.
   package static let all = [
     zynq("7z007s", 0x0372_3093), zynq("7z010", 0x0372_2093), zynq("7z012s", 0x0373_C093),
-    zynq("7z014s", 0x0372_8093), zynq("7z015", 0x0373_B093), zynq("7z020", 0x0372_7093, bytes: 4_045_564),
+    zynq("7z014s", 0x0372_8093), zynq("7z015", 0x0373_B093), zynq("7z020", 0x0372_7093),
     zynq("7z030", 0x0372_C093), zynq("7z035", 0x0373_2093), zynq("7z045", 0x0373_1093),
     zynq("7z100", 0x0373_6093),
-    zynqMP("zu2", 0x0471_1093, ["cg", "eg"], bytes: 5_568_668),
-    zynqMP("zu3", 0x0471_0093, ["cg", "eg"], bytes: 5_568_668),
-    zynqMP("zu4", 0x0472_1093, ["cg", "eg", "ev"], bytes: 7_658_736),
-    zynqMP("zu5", 0x0472_0093, ["cg", "eg", "ev"], bytes: 7_658_736),
-    zynqMP("zu6", 0x0473_9093, ["cg", "eg"], bytes: 26_510_780),
-    zynqMP("zu7", 0x0473_0093, ["cg", "eg", "ev"], bytes: 19_311_092),
-    zynqMP("zu9", 0x0473_8093, ["cg", "eg"], bytes: 26_510_780),
-    zynqMP("zu11", 0x0474_0093, ["eg"], bytes: 23_580_908),
-    zynqMP("zu15", 0x0475_0093, ["eg"], bytes: 28_700_744),
-    zynqMP("zu17", 0x0475_9093, ["eg"], bytes: 36_343_112),
-    zynqMP("zu19", 0x0475_8093, ["eg"], bytes: 36_343_112),
+    zynqMP("zu2", 0x0471_1093, ["cg", "eg"]),
+    zynqMP("zu3", 0x0471_0093, ["cg", "eg"]),
+    zynqMP("zu4", 0x0472_1093, ["cg", "eg", "ev"]),
+    zynqMP("zu5", 0x0472_0093, ["cg", "eg", "ev"]),
+    zynqMP("zu6", 0x0473_9093, ["cg", "eg"]),
+    zynqMP("zu7", 0x0473_0093, ["cg", "eg", "ev"]),
+    zynqMP("zu9", 0x0473_8093, ["cg", "eg"]),
+    zynqMP("zu11", 0x0474_0093, ["eg"]),
+    zynqMP("zu15", 0x0475_0093, ["eg"]),
+    zynqMP("zu17", 0x0475_9093, ["eg"]),
+    zynqMP("zu19", 0x0475_8093, ["eg"]),
     cyclone("5CSE/5CSX A2/C2", 0x02D1_10DD), cyclone("5CSE/5CSX A4/C4", 0x02D0_10DD),
     cyclone("5CSE/5CSX A5/C5", 0x02D1_20DD),
     cyclone("5CSE/5CSX A6/C6", 0x02D0_20DD, status: StatusBit(length: 1485, position: 19)),
-    DeviceModel("Arm DAP (Cortex-A9)", .debugPort, 0x0BA0_0477, instructionLength: 4),
+    DeviceModel("Arm DAP", .debugPort, 0x0BA0_0477, instructionLength: 4),
   ]
 
   private static let versionMask: UInt32 = 0x0FFF_FFFF

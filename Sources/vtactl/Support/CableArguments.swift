@@ -1,0 +1,62 @@
+internal import ArgumentParser
+internal import VTAJTAG
+
+/// Which cable a JTAG command uses, and how.
+struct CableArguments: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "The cable, by its place (1-4.2) or serial number. A chip that may be a serial port is used only if named.",
+      valueName: "name"))
+  var cable: String?
+
+  @Option(help: ArgumentHelp("Clock rate in MHz; a USB-Blaster has its own.", valueName: "mhz"))
+  var frequency: Double = Double(CableOptions.defaultHertz) / 1e6
+
+  @Option(
+    help: ArgumentHelp(
+      "Firmware for a USB-Blaster II after power-up: Intel's blaster_6810.hex, from quartus/linux64.",
+      valueName: "file.hex"))
+  var firmware: String?
+
+  private static let firmwareBytesMax = 1 << 20
+
+  func validate() throws {
+    guard frequency >= 0.001, frequency <= 30 else {
+      throw ValidationError("--frequency \(frequency): is no rate between 0.001 and 30 MHz")
+    }
+  }
+
+  func options() throws(Failure) -> CableOptions {
+    var options = CableOptions(hertz: Int(frequency * 1e6))
+    if let firmware {
+      let text = try FileInput.read(firmware, limit: Self.firmwareBytesMax)
+      do { options.firmware = try IntelHex(text) } catch { throw Failure(firmware, error) }
+    }
+    return options
+  }
+
+  /// What is behind the cables.
+  ///
+  /// - Throws: if there is no cable at all.
+  func scan(
+    options: CableOptions, wait: Duration = .zero, on bus: any USBBus
+  ) throws(Failure) -> [CableScan] {
+    let scans: [CableScan]
+    do {
+      scans = try CableScan.run(named: cable, options: options, wait: wait, on: bus)
+    } catch {
+      throw Failure("jtag", error)
+    }
+    guard !scans.isEmpty else {
+      throw Failure(
+        "jtag",
+        cable.map { "there is no cable \($0); vtactl jtag scan lists those that are plugged in" }
+          ?? "no JTAG cable is plugged in; connect the board's USB port for JTAG")
+    }
+    return scans
+  }
+
+  static func bus() throws(Failure) -> any USBBus {
+    do { return try LibUSBBus() } catch { throw Failure("jtag", error) }
+  }
+}
