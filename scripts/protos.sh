@@ -40,5 +40,6 @@ service() {
 plugins
 service Sources/VTAService/Protos/inference.proto
 service Sources/VTAService/Protos/vta.proto
+service Sources/VTAService/Protos/health.proto
 messages Sources/VTAModule/Protos/manifest.proto Internal
 messages Sources/VTACompiler/Import/Protos/onnx.proto Internal

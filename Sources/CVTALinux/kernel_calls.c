@@ -1,8 +1,10 @@
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +18,40 @@ int64_t vta_read(int descriptor, void *buffer, size_t size, int64_t offset) {
 int64_t vta_write(int descriptor, const void *bytes, size_t size) {
   ssize_t count = write(descriptor, bytes, size);
   return count < 0 ? -errno : count;
+}
+
+int64_t vta_write_at(int descriptor, const void *bytes, size_t size, int64_t offset) {
+  ssize_t count = pwrite(descriptor, bytes, size, offset);
+  return count < 0 ? -errno : count;
+}
+
+static int describe(int status, const struct stat *stat, struct vta_file *file) {
+  if (status < 0) return -errno;
+  *file = (struct vta_file){
+      .device = stat->st_dev,
+      .inode = stat->st_ino,
+      .size = stat->st_size,
+      .changed_nanoseconds = stat->st_ctim.tv_sec * INT64_C(1000000000) + stat->st_ctim.tv_nsec,
+      .owner = stat->st_uid,
+      .mode = stat->st_mode,
+  };
+  return 0;
+}
+
+int vta_file_status(int descriptor, struct vta_file *file) {
+  struct stat stat;
+  return describe(fstat(descriptor, &stat), &stat, file);
+}
+
+int vta_path_status(const char *path, struct vta_file *file) {
+  struct stat stat;
+  return describe(lstat(path, &stat), &stat, file);
+}
+
+int vta_shared_memory_open(const char *name) {
+  // O_CLOEXEC and O_NOFOLLOW are added by the C library.
+  int descriptor = shm_open(name, O_RDWR | O_NONBLOCK, 0);
+  return descriptor < 0 ? -errno : descriptor;
 }
 
 void vta_close(int descriptor) { close(descriptor); }

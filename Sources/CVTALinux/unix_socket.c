@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
+#include <grp.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -17,6 +18,23 @@ int vta_peer_credentials(int socket, struct vta_peer *peer) {
   peer->uid = credentials.uid;
   peer->gid = credentials.gid;
   peer->pid = credentials.pid;
+  return 0;
+}
+
+int vta_peer_groups(int socket, uint32_t *groups, size_t capacity) {
+  _Static_assert(sizeof(gid_t) == sizeof *groups, "groups are 32-bit numbers");
+  socklen_t length = capacity * sizeof *groups;
+  if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &length) != 0) return -errno;
+  return length / sizeof *groups;
+}
+
+int vta_group(const char *name, uint32_t *group) {
+  struct group entry, *found = NULL;
+  char buffer[65536];
+  int error = getgrnam_r(name, &entry, buffer, sizeof buffer, &found);
+  if (error != 0) return -error;
+  if (!found) return -ENOENT;
+  *group = found->gr_gid;
   return 0;
 }
 

@@ -4,6 +4,9 @@ package struct ServiceError: Error, Hashable, Sendable, CustomStringConvertible 
     /// The request contradicts itself, the model or the protocol.
     case invalidArgument
     case notFound
+    case alreadyExists
+    /// The caller's role or files don't allow it.
+    case permissionDenied
     /// The request is right, but not in the state that things are in.
     case failedPrecondition
     /// A limit of the daemon or the memory of the device.
@@ -11,6 +14,8 @@ package struct ServiceError: Error, Hashable, Sendable, CustomStringConvertible 
     case unavailable
     case deadlineExceeded
     case cancelled
+    /// Part of the protocol, but not of this program.
+    case unimplemented
     /// A defect of this program or of the device.
     case `internal`
   }

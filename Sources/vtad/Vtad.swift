@@ -30,8 +30,9 @@ struct Vtad: AsyncParsableCommand {
     let options = ["socket": socket, "device": device, "models": models]
     let configuration = try await DaemonConfiguration(
       file: config, overrides: options.compactMapValues { $0 })
-    let logger = Logger(label: "vtad") { _ in StandardErrorLog(level: configuration.logLevel) }
-    let daemon = try Daemon(configuration, logger: logger, handlesSignals: true) { socket in
+    let level = LogLevel(configuration.logLevel)
+    let logger = Logger(label: "vtad") { _ in StandardErrorLog(level: level) }
+    let daemon = try Daemon(configuration, logger: logger, logLevel: level, handlesSignals: true) { socket in
       Output.write("vtad: ready: \(socket)", to: STDOUT_FILENO)
     }
     try await daemon.run()

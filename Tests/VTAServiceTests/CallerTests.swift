@@ -3,6 +3,7 @@ import GRPCCore
 import GRPCNIOTransportHTTP2
 import NIOPosix
 import SwiftProtobuf
+import Synchronization
 import Testing
 
 @testable import VTAService
@@ -16,7 +17,7 @@ import Testing
       let caller = try Caller(request.metadata)
       return ServerResponse(
         message: .with {
-          $0.version = "\(caller.uid) \(caller.gid) \(caller.pid)"
+          $0.version = "\(caller.user) \(caller.pid)"
           $0.inferences = caller.connection.rawValue
         })
     }
@@ -25,9 +26,9 @@ import Testing
   /// A client that claims to be root, in every spelling, is who the kernel says.
   @Test(arguments: [
     Metadata(),
-    ["vta-peer": "0,0,1,1"],
-    ["Vta-Peer": "0,0,1,1", "VTA-PEER": "0,0,1,1"],
-    ["vta-peer": "0,0,1,1", "vta-peer": "0,0,1,2", "x": "y"],
+    ["vta-peer": "uid:0,administer,1,1"],
+    ["Vta-Peer": "uid:0,administer,1,1", "VTA-PEER": "uid:0,administer,1,1"],
+    ["vta-peer": "uid:0,administer,1,1", "vta-peer": "uid:0,administer,1,2", "x": "y"],
     ["vta-peer": ""],
   ])
   func forgedHeadersAreReplaced(_ forged: Metadata) async throws {
@@ -36,7 +37,7 @@ import Testing
     let socket = try ListeningSocket.create(path: path, mode: 0o600)
     let connections = ConnectionRegistry()
     let listener = UnixListener(
-      descriptor: socket.descriptor, connections: connections,
+      descriptor: socket.descriptor, connections: connections, policy: try AccessPolicy(),
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
     try await withGRPCServer(transport: listener.transport(maximumMessageBytes: 1 << 20), services: [Echo()])
     { _ in
@@ -46,7 +47,7 @@ import Testing
         let stub = Vta_V1_Daemon.Client(wrapping: client)
         for _ in 0..<2 {
           let answer = try await stub.status(.init(), metadata: forged)
-          #expect(answer.version == "\(getuid()) \(getgid()) \(getpid())")
+          #expect(answer.version == "uid \(getuid()) \(getpid())")
           #expect(answer.inferences == 1)
         }
         #expect(connections.count == 1)
@@ -55,11 +56,48 @@ import Testing
     #expect(connections.count == 0)
   }
 
-  @Test func headerKeepsTheCaller() {
-    let caller = Caller(uid: .max, gid: 0, pid: .min, connection: ConnectionID(rawValue: .max))
-    #expect(Caller(headerValue: caller.headerValue) == caller)
-    for text in ["", "1,2,3", "1,2,3,4,5", "1,2,3,", "-1,2,3,4", "1,2,3, 4", "1,2,x,4"] {
-      #expect(Caller(headerValue: text) == nil)
+  @Test(arguments: [
+    Caller.User.uid(.max), .uid(0), .certificate("Ünï, code:1"), .certificate(""), .loopback,
+  ])
+  func headerKeepsTheCaller(_ user: Caller.User) {
+    for role in Role.allCases {
+      let caller = Caller(user: user, role: role, pid: .min, connection: ConnectionID(rawValue: .max))
+      #expect(Caller(headerValue: caller.headerValue) == caller)
     }
+  }
+
+  @Test(arguments: [
+    "", "uid:1,infer,2", "uid:1,infer,2,3,4", "uid:1,infer,2,", "uid:-1,infer,2,3", "uid:1,infer,2, 3",
+    "uid:1,root,2,3", "1,infer,2,3", "certificate:4,infer,2,3", "certificate:zz,infer,2,3",
+    "loopback:x,infer,2,3",
+  ])
+  func otherHeadersAreNoCaller(_ text: String) {
+    #expect(Caller(headerValue: text) == nil)
+  }
+
+  @Test func rolesFollowGroups() throws {
+    let policy = try AccessPolicy(inferGroup: "4000", adminGroup: "5000")
+    #expect(policy.role(uid: 0, groups: []) == .administer)
+    #expect(policy.role(uid: geteuid(), groups: []) == .administer)
+    #expect(policy.role(uid: 77_777, groups: [5000]) == .administer)
+    #expect(policy.role(uid: 77_777, groups: [1, 4000]) == .infer)
+    #expect(policy.role(uid: 77_777, groups: [1]) == .none)
+    #expect(try AccessPolicy().role(uid: 77_777, groups: []) == .infer)
+    #expect(throws: ServiceError.self) { try AccessPolicy(adminGroup: "no such group") }
+  }
+
+  /// A user has departed when the last of their connections closes.
+  @Test func lastConnectionOfAUser() {
+    let registry = ConnectionRegistry()
+    let departures = Mutex<[Caller.User?]>([])
+    registry.onClose { closure in departures.withLock { $0.append(closure.departed) } }
+    let connections = (0..<3).map { _ in registry.opened() }
+    registry.identified(.uid(1), on: connections[0])
+    registry.identified(.uid(1), on: connections[1])
+    registry.closed(connections[1])
+    registry.closed(connections[2])
+    registry.closed(connections[0])
+    #expect(departures.withLock { $0 } == [nil, nil, .uid(1)])
+    #expect(registry.count == 0 && registry.count(of: .uid(1)) == 0)
   }
 }

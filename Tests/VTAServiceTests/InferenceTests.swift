@@ -124,8 +124,30 @@ import VTAModule
     Refusal("output twice", .invalidArgument, ["twice"]) {
       $0.outputs = [.with { $0.name = "y" }, .with { $0.name = "y" }]
     },
-    Refusal("shared memory", .invalidArgument, ["shared memory"]) {
+    Refusal("shared memory without a size", .invalidArgument, ["shared_memory_byte_size"]) {
       $0.inputs[0].parameters["shared_memory_region"] = .with { $0.stringParam = "r" }
+    },
+    Refusal("unknown shared memory", .notFound, ["'r'"]) {
+      $0.inputs[0].parameters["shared_memory_region"] = .with { $0.stringParam = "r" }
+      $0.inputs[0].parameters["shared_memory_byte_size"] = .with { $0.int64Param = 32 }
+    },
+    Refusal("negative size", .invalidArgument, ["shared_memory_byte_size"]) {
+      $0.inputs[0].parameters["shared_memory_region"] = .with { $0.stringParam = "r" }
+      $0.inputs[0].parameters["shared_memory_byte_size"] = .with { $0.int64Param = -32 }
+    },
+    Refusal("no classes", .invalidArgument, ["classification"]) {
+      $0.outputs = [
+        .with {
+          $0.name = "y"
+          $0.parameters["classification"] = .with { $0.int64Param = 0 }
+        }
+      ]
+    },
+    Refusal("sequence", .invalidArgument, ["sequence_id"]) {
+      $0.parameters["sequence_id"] = .with { $0.int64Param = 7 }
+    },
+    Refusal("timeout that is no number", .invalidArgument, ["timeout"]) {
+      $0.parameters["timeout"] = .with { $0.stringParam = "soon" }
     },
   ]
 

@@ -17,7 +17,9 @@ func withDaemon<Result: Sendable>(
   let configuration = try await DaemonConfiguration(file: nil, overrides: overrides)
   let (ready, readiness) = AsyncStream.makeStream(of: String.self)
   let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-  let daemon = try Daemon(configuration, logger: logger, handlesSignals: false) {
+  let daemon = try Daemon(
+    configuration, logger: logger, logLevel: LogLevel(.critical), handlesSignals: false
+  ) {
     readiness.yield($0)
     readiness.finish()
   }

@@ -16,6 +16,16 @@ struct vta_peer {
 /// Credentials of the process that connected this Unix socket (SO_PEERCRED, unix(7)).
 int vta_peer_credentials(int socket, struct vta_peer *peer);
 
+/// Groups of the process that connected this Unix socket, its own group not included (SO_PEERGROUPS). The number of
+/// groups; -ERANGE if there are more than `capacity`.
+int vta_peer_groups(int socket, uint32_t *groups, size_t capacity);
+
+/// The number of a group of this system; -ENOENT if there is none of that name.
+int vta_group(const char *name, uint32_t *group);
+
+/// A POSIX shared memory object, readable and writable, close-on-exec (shm_open(3)).
+int vta_shared_memory_open(const char *name);
+
 /// A listening stream socket bound to `path`, which must not exist. The file never has more permissions than `mode`.
 /// Close-on-exec. -ENAMETOOLONG if the path doesn't fit a socket address.
 int vta_unix_listen(const char *path, uint32_t mode);
@@ -27,9 +37,27 @@ int vta_unix_connect(const char *path);
 /// The path that a Unix socket is bound to, terminated; empty if it has none (unnamed or abstract).
 int vta_unix_path(int socket, char *path, size_t capacity);
 
+/// What stat(2) tells. The C structure itself belongs to one Swift module or another, depending on what a target imports.
+struct vta_file {
+  uint64_t device;
+  uint64_t inode;
+  int64_t size;
+  /// Of the last change to contents or attributes.
+  int64_t changed_nanoseconds;
+  uint32_t owner;
+  /// S_IFMT and permissions.
+  uint32_t mode;
+};
+
+int vta_file_status(int descriptor, struct vta_file *file);
+/// Of the link itself, if it is one.
+int vta_path_status(const char *path, struct vta_file *file);
+
 /// read(2), or pread(2) if `offset` is not negative.
 int64_t vta_read(int descriptor, void *buffer, size_t size, int64_t offset);
 int64_t vta_write(int descriptor, const void *bytes, size_t size);
+/// pwrite(2)
+int64_t vta_write_at(int descriptor, const void *bytes, size_t size, int64_t offset);
 void vta_close(int descriptor);
 int vta_ioctl(int descriptor, unsigned long request, void *argument);
 

@@ -3,7 +3,7 @@ package import VTAModule
 /// Whether a request fits the model, before the device is involved.
 package enum InputCheck {
   /// Samples in one request.
-  static let samplesMax = 1 << 16
+  package static let samplesMax = 1 << 16
 
   /// - Returns: the common extent of the inputs' batch axes.
   static func sampleCount(

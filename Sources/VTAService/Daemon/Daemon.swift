@@ -21,11 +21,12 @@ package final class Daemon: Sendable {
   private let logger: Logger
 
   /// - Parameters:
+  ///   - logLevel: What the logger obeys.
   ///   - handlesSignals: SIGTERM and SIGINT begin the drain.
   ///   - announce: Called once with the socket's path when models can be asked for.
   /// - Throws: ``ServiceError`` or ``DeviceError``.
   package init(
-    _ configuration: DaemonConfiguration, logger: Logger, handlesSignals: Bool,
+    _ configuration: DaemonConfiguration, logger: Logger, logLevel: LogLevel, handlesSignals: Bool,
     announce: @escaping @Sendable (String) -> Void
   ) throws {
     // A client or a reader of our output that is gone is an error of that write, not our end.
@@ -42,16 +43,19 @@ package final class Daemon: Sendable {
     let connections = ConnectionRegistry()
     let counters = ServiceCounters()
     let models = ModelStore(device: device, directory: directory, connections: connections, logger: logger)
+    let core = InferenceProtocol(
+      models: models, device: device, drain: drain, counters: counters,
+      regions: SharedRegions(connections: connections), trace: TraceSettings(),
+      log: LogSettings(level: logLevel), logger: logger, runDeadline: configuration.runDeadline)
     let listener = UnixListener(
-      descriptor: socket.descriptor, connections: connections,
+      descriptor: socket.descriptor, connections: connections, policy: try AccessPolicy(),
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
     let transport = listener.transport(maximumMessageBytes: configuration.maximumMessageBytes)
     let server = GRPCServer(
       transport: transport,
       services: [
-        InferenceService(
-          models: models, device: device, drain: drain, counters: counters,
-          runDeadline: configuration.runDeadline),
+        InferenceService(core: core),
+        HealthService(core: core, services: ["inference.GRPCInferenceService", "vta.v1.Daemon"]),
         DaemonService(
           models: models, device: device, connections: connections, counters: counters,
           modelDirectory: directory?.path ?? "", started: .now),

@@ -5,11 +5,17 @@ package import Logging
 /// systemd reads (sd-daemon(3)) comes first.
 package struct StandardErrorLog: LogHandler {
   package var metadata: Logger.Metadata = [:]
-  package var logLevel: Logger.Level
+  private let level: LogLevel
   private let isJournal: Bool
 
-  package init(level: Logger.Level) {
-    logLevel = level
+  /// Setting it changes the level of the whole daemon.
+  package var logLevel: Logger.Level {
+    get { level.value }
+    set { level.value = newValue }
+  }
+
+  package init(level: LogLevel) {
+    self.level = level
     isJournal = getenv("JOURNAL_STREAM") != nil
   }
 

@@ -49,11 +49,14 @@ extension ServiceError: RPCErrorConvertible {
     switch kind {
     case .invalidArgument: .invalidArgument
     case .notFound: .notFound
+    case .alreadyExists: .alreadyExists
+    case .permissionDenied: .permissionDenied
     case .failedPrecondition: .failedPrecondition
     case .resourceExhausted: .resourceExhausted
     case .unavailable: .unavailable
     case .deadlineExceeded: .deadlineExceeded
     case .cancelled: .cancelled
+    case .unimplemented: .unimplemented
     case .internal: .internalError
     }
   }

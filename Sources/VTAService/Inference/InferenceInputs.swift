@@ -8,19 +8,34 @@ enum InferenceInputs {
   typealias Input = Inference_ModelInferRequest.InferInputTensor
 
   /// - Throws: ``ServiceError`` or ``RuntimeError``.
-  static func tensors(of request: Inference_ModelInferRequest, for module: Module) throws -> [String: Tensor]
-  {
+  static func tensors(
+    of request: Inference_ModelInferRequest, for module: Module, regions: SharedRegions, caller: Caller
+  ) throws -> [String: Tensor] {
     let types = try declared(request.inputs, for: module)
+    let windows = try request.inputs.map { input in
+      let what = "the input \(input.name)"
+      return try TensorWindow(
+        RequestParameters(input.parameters, of: what), of: what, regions: regions, caller: caller)
+    }
+    // Tensors in shared memory have no place among the raw contents.
+    let inMessage = windows.count { $0 == nil }
     let raw = request.rawInputContents
-    guard raw.isEmpty || raw.count == request.inputs.count else {
+    guard raw.isEmpty || raw.count == inMessage else {
       throw ServiceError(
         .invalidArgument,
-        "the request has \(raw.count) raw contents for \(request.inputs.count) inputs; send one for each")
+        "the request has \(raw.count) raw contents for \(inMessage) inputs; send one for each")
     }
     var tensors: [String: Tensor] = [:]
+    var next = raw.startIndex
     for (index, (input, type)) in zip(request.inputs, types).enumerated() {
-      tensors[input.name] =
-        raw.isEmpty ? try typed(input, type) : try self.raw(raw[index], of: input, type)
+      if let window = windows[index] {
+        tensors[input.name] = try shared(window, of: input, type)
+      } else if raw.isEmpty {
+        tensors[input.name] = try typed(input, type)
+      } else {
+        tensors[input.name] = try self.raw(raw[next], of: input, type)
+        next += 1
+      }
     }
     return tensors
   }
@@ -28,8 +43,7 @@ enum InferenceInputs {
   /// Types and shapes in the order of the request; all of them fit the model.
   private static func declared(_ inputs: [Input], for module: Module) throws -> [ModelTensor] {
     let types = try inputs.map { input in
-      try InferenceParameters.refuseUnsupported(input.parameters, of: "the input \(input.name)")
-      return ModelTensor(name: input.name, dataType: try dataType(of: input), shape: try shape(of: input))
+      ModelTensor(name: input.name, dataType: try dataType(of: input), shape: try shape(of: input))
     }
     var byName: [String: ModelTensor] = [:]
     for type in types where byName.updateValue(type, forKey: type.name) != nil {
@@ -37,6 +51,29 @@ enum InferenceInputs {
     }
     try InputCheck.sampleCount(of: byName, for: module)
     return types
+  }
+
+  private static func shared(
+    _ window: TensorWindow, of input: Input, _ type: ModelTensor
+  ) throws(ServiceError) -> Tensor {
+    guard !input.hasContents || input.contents == .init() else {
+      throw ServiceError(
+        .invalidArgument, "the input \(input.name) is in shared memory and has contents; send either one")
+    }
+    try checkCount(window.byteCount, of: input, type)
+    return Tensor(
+      dataType: type.dataType, shape: type.shape,
+      bytes: try window.region.read(at: window.offset, count: window.byteCount))
+  }
+
+  private static func checkCount(_ count: Int, of input: Input, _ type: ModelTensor) throws(ServiceError) {
+    let expected = Tensor.byteCount(of: type.shape, type.dataType)
+    guard count == expected else {
+      throw ServiceError(
+        .invalidArgument,
+        "the input \(input.name) has \(count) bytes, but \(type.dataType.rawValue) of shape \(type.shape) "
+          + "takes \(expected.map(String.init) ?? "more than there can be")")
+    }
   }
 
   private static func dataType(of input: Input) throws(ServiceError) -> DataType {
@@ -65,13 +102,7 @@ enum InferenceInputs {
         .invalidArgument,
         "the input \(input.name) has raw and typed contents; send either one")
     }
-    let expected = Tensor.byteCount(of: type.shape, type.dataType)
-    guard bytes.count == expected else {
-      throw ServiceError(
-        .invalidArgument,
-        "the input \(input.name) has \(bytes.count) bytes, but \(type.dataType.rawValue) of shape \(type.shape) "
-          + "takes \(expected.map(String.init) ?? "more than there can be")")
-    }
+    try checkCount(bytes.count, of: input, type)
     return Tensor(dataType: type.dataType, shape: type.shape, bytes: [UInt8](bytes))
   }
 

@@ -1,21 +1,12 @@
 internal import GRPCCore
-internal import Logging
 internal import SwiftProtobuf
-internal import Synchronization
-internal import VTAModule
-internal import VTARuntime
 
-/// The Open Inference Protocol: decodes a call, hands it on and encodes the answer.
+/// The Open Inference Protocol over gRPC.
 struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol {
-  /// Extensions of the protocol that are there, by Triton's names.
-  static let extensions = ["model_repository"]
+  /// Requests of one stream that are worked on at the same time; more wait in the stream.
+  static let streamRequests = 16
 
-  let models: ModelStore
-  let device: DeviceWorker
-  let drain: Drain
-  let counters: ServiceCounters
-  /// Of one run, waiting included; `nil`: none.
-  let runDeadline: Duration?
+  let core: InferenceProtocol
 
   func serverLive(
     request: ServerRequest<Inference_ServerLiveRequest>, context: ServerContext
@@ -26,133 +17,123 @@ struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol {
   func serverReady(
     request: ServerRequest<Inference_ServerReadyRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_ServerReadyResponse> {
-    let isReady = await models.isReady && device.description.state == .ready && !drain.hasBegun
+    let isReady = await core.isReady
     return ServerResponse(message: .with { $0.ready = isReady })
   }
 
   func serverMetadata(
     request: ServerRequest<Inference_ServerMetadataRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_ServerMetadataResponse> {
-    ServerResponse(
-      message: .with {
-        $0.name = "vtad"
-        $0.version = Version.text
-        $0.extensions = Self.extensions + ["vta_device:\(device.description.kind.rawValue)"]
-      })
+    ServerResponse(message: core.serverMetadata())
   }
 
   func modelReady(
     request: ServerRequest<Inference_ModelReadyRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_ModelReadyResponse> {
-    try await reply(to: request) { message, caller in
-      let isReady = await models.isReady(message.name, version: message.version, for: caller)
-      return .with { $0.ready = isReady }
-    }
+    try await reply(to: request, core.modelReady)
   }
 
   func modelMetadata(
     request: ServerRequest<Inference_ModelMetadataRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_ModelMetadataResponse> {
-    try await reply(to: request) { message, caller in
-      let model = try await models.find(message.name, version: message.version, for: caller)
-      let module = model.loaded.module
-      return .with {
-        $0.name = model.name
-        $0.versions = model.versions
-        // Nobody shall take the simulator for a board.
-        $0.platform = "vta_vtab:\(device.description.kind.rawValue)"
-        $0.inputs = module.inputs.map(Self.metadata)
-        $0.outputs = module.outputs.map(Self.metadata)
-      }
-    }
+    try await reply(to: request, core.modelMetadata)
+  }
+
+  func modelConfig(
+    request: ServerRequest<Inference_ModelConfigRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Inference_ModelConfigResponse> {
+    try await reply(to: request, core.modelConfig)
+  }
+
+  func modelStatistics(
+    request: ServerRequest<Inference_ModelStatisticsRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Inference_ModelStatisticsResponse> {
+    try await reply(to: request, core.modelStatistics)
   }
 
   func modelInfer(
     request: ServerRequest<Inference_ModelInferRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_ModelInferResponse> {
     try await reply(to: request) { message, caller in
-      try await infer(message, for: caller)
+      try await untilClientLeaves { try await core.infer(message, for: caller) }
+    }
+  }
+
+  func modelStreamInfer(
+    request: StreamingServerRequest<Inference_ModelInferRequest>, context: ServerContext
+  ) async throws -> StreamingServerResponse<Inference_ModelStreamInferResponse> {
+    let caller: Caller
+    do { caller = try Caller(request.metadata) } catch { throw RPCError(error) }
+    let messages = request.messages
+    return StreamingServerResponse { writer in
+      try await untilClientLeaves {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+          var working = 0
+          for try await message in messages {
+            if working == Self.streamRequests {
+              try await group.next()
+              working -= 1
+            }
+            working += 1
+            group.addTask { try await writer.write(await answer(message, for: caller)) }
+          }
+          try await group.waitForAll()
+        }
+      }
+      return [:]
     }
   }
 
   func repositoryIndex(
     request: ServerRequest<Inference_RepositoryIndexRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_RepositoryIndexResponse> {
-    try await reply(to: request) { message, caller in
-      try Self.checkRepository(message.repositoryName)
-      let entries = await models.index(for: caller)
-      return .with {
-        $0.models = entries.filter { $0.isReady || !message.ready }.map { entry in
-          .with {
-            $0.name = entry.name
-            $0.version = entry.version
-            $0.state = entry.isReady ? "READY" : "UNAVAILABLE"
-            $0.reason = entry.reason ?? ""
-          }
-        }
-      }
-    }
+    try await reply(to: request, core.repositoryIndex)
   }
 
   func repositoryModelLoad(
     request: ServerRequest<Inference_RepositoryModelLoadRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_RepositoryModelLoadResponse> {
-    try await reply(to: request) { message, caller in
-      try Self.checkRepository(message.repositoryName)
-      if let file = try SubmittedFile(message.parameters) {
-        try await models.submit(file.bytes, as: message.modelName, for: caller)
-      } else {
-        try await models.load(message.modelName, for: caller)
-      }
-      return .init()
-    }
+    try await reply(to: request, core.repositoryModelLoad)
   }
 
   func repositoryModelUnload(
     request: ServerRequest<Inference_RepositoryModelUnloadRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_RepositoryModelUnloadResponse> {
-    try await reply(to: request) { message, caller in
-      try Self.checkRepository(message.repositoryName)
-      try await models.unload(message.modelName, for: caller)
-      return .init()
-    }
+    try await reply(to: request, core.repositoryModelUnload)
+  }
+
+  func systemSharedMemoryStatus(
+    request: ServerRequest<Inference_SystemSharedMemoryStatusRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Inference_SystemSharedMemoryStatusResponse> {
+    try await reply(to: request, core.sharedMemoryStatus)
+  }
+
+  func systemSharedMemoryRegister(
+    request: ServerRequest<Inference_SystemSharedMemoryRegisterRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Inference_SystemSharedMemoryRegisterResponse> {
+    try await reply(to: request, core.registerSharedMemory)
+  }
+
+  func systemSharedMemoryUnregister(
+    request: ServerRequest<Inference_SystemSharedMemoryUnregisterRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Inference_SystemSharedMemoryUnregisterResponse> {
+    try await reply(to: request, core.unregisterSharedMemory)
+  }
+
+  func traceSetting(
+    request: ServerRequest<Inference_TraceSettingRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Inference_TraceSettingResponse> {
+    try await reply(to: request, core.traceSetting)
+  }
+
+  func logSettings(
+    request: ServerRequest<Inference_LogSettingsRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Inference_LogSettingsResponse> {
+    try await reply(to: request, core.logSettings)
   }
 }
 
 extension InferenceService {
-  private func infer(
-    _ request: Inference_ModelInferRequest, for caller: Caller
-  ) async throws -> Inference_ModelInferResponse {
-    counters.running.add(1, ordering: .relaxed)
-    defer { counters.running.subtract(1, ordering: .relaxed) }
-    try InferenceParameters.refuseUnsupported(request.parameters, of: "the request")
-    let model = try await models.find(request.modelName, version: request.modelVersion, for: caller)
-    let outputs = try InferenceOutputs(request, of: model.loaded.module)
-    let inputs = try InferenceInputs.tensors(of: request, for: model.loaded.module)
-    let result = try await run(model.loaded, inputs: inputs)
-    counters.inferences.add(1, ordering: .relaxed)
-    var response = Inference_ModelInferResponse()
-    response.modelName = model.name
-    response.modelVersion = model.version
-    response.id = request.id
-    try outputs.fill(&response, from: result)
-    return response
-  }
-
-  /// Gives up the run when its client leaves, but not when the daemon drains.
-  private func run(_ model: LoadedModel, inputs: [String: Tensor]) async throws -> RunResult {
-    let run = Task { try await device.run(model, inputs: inputs, deadline: runDeadline) }
-    return try await withRPCCancellationHandler {
-      try await withTaskCancellationHandler {
-        try await run.value
-      } onCancel: {
-        run.cancel()
-      }
-    } onCancelRPC: { [drain] in
-      if !drain.hasBegun { run.cancel() }
-    }
-  }
-
   /// Answers a call, or refuses it with the status and sentence that belong to the error.
   private func reply<Input, Output>(
     to request: ServerRequest<Input>, _ body: (Input, Caller) async throws -> Output
@@ -164,19 +145,36 @@ extension InferenceService {
     }
   }
 
-  private static func metadata(_ tensor: ModelTensor) -> Inference_ModelMetadataResponse.TensorMetadata {
-    .with {
-      $0.name = tensor.name
-      $0.datatype = tensor.dataType.rawValue
-      // Any number of samples.
-      $0.shape = [-1] + tensor.shape.dropFirst().map(Int64.init)
+  /// An error is an answer: it ends its request, not the stream.
+  private func answer(
+    _ message: Inference_ModelInferRequest, for caller: Caller
+  ) async -> Inference_ModelStreamInferResponse {
+    var answer = Inference_ModelStreamInferResponse()
+    do {
+      answer.inferResponse = try await core.infer(message, for: caller)
+    } catch {
+      answer.errorMessage = ServiceError(error).description
+      answer.inferResponse.id = message.id
     }
+    if message.parameters["triton_enable_empty_final_response"] != nil {
+      answer.inferResponse.parameters["triton_final_response"] = .with { $0.boolParam = true }
+    }
+    return answer
   }
 
-  private static func checkRepository(_ name: String) throws(ServiceError) {
-    guard name.isEmpty else {
-      throw ServiceError(
-        .invalidArgument, "there is no repository \(name); vtad has one without a name, leave it out")
+  /// Gives up the work when the client leaves or its deadline passes, but not when the daemon drains.
+  private func untilClientLeaves<Output: Sendable>(
+    _ body: @escaping @Sendable () async throws -> Output
+  ) async throws -> Output {
+    let work = Task(operation: body)
+    return try await withRPCCancellationHandler {
+      try await withTaskCancellationHandler {
+        try await work.value
+      } onCancel: {
+        work.cancel()
+      }
+    } onCancelRPC: { [drain = core.drain] in
+      if !drain.hasBegun { work.cancel() }
     }
   }
 }

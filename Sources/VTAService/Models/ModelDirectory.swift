@@ -1,7 +1,7 @@
 internal import Foundation
 
 /// The folder that models are served from: `DIR/NAME.vtab` is version 1 of NAME, `DIR/NAME/VERSION/model.vtab` that
-/// version. Everything else in it is left alone. Looks at names only; no path is ever made from a client's text.
+/// version. Everything else in it is left alone. No path is made from a client's text but a checked model name.
 package struct ModelDirectory: Sendable {
   package let path: String
 
@@ -66,6 +66,44 @@ package struct ModelDirectory: Sendable {
       default: "\(path) is not a regular file"
       }
     return Candidate(name: name, version: version, path: path, problem: problem)
+  }
+
+  /// A name that clients may give a model that is kept here.
+  static func check(name: String) throws(ServiceError) {
+    let isPlain = name.utf8.allSatisfy { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."):
+        true
+      default: false
+      }
+    }
+    guard isPlain, !name.isEmpty, name.utf8.count <= 200, !name.hasPrefix("."), !name.hasSuffix(suffix) else {
+      throw ServiceError(
+        .invalidArgument,
+        "'\(name.prefix(200))' can't be the name of a kept model; use letters, digits, '_', '-' and '.'")
+    }
+  }
+
+  /// Writes a version of a model so that it is there as a whole or not at all, whenever the machine stops.
+  /// - Precondition: the name is checked.
+  func store(_ bytes: [UInt8], as name: String, version: UInt64) throws(ServiceError) -> Candidate {
+    do {
+      return try DurableFile.store(bytes, in: path, name: name, version: version, file: Self.versionFile) {
+        candidate(name, version, $0)
+      }
+    } catch {
+      throw ServiceError(
+        .failedPrecondition,
+        "can't keep the model \(name) in \(path): \(error); check the folder's permissions and free space")
+    }
+  }
+
+  /// Removes what a daemon that was stopped in the middle of ``store(_:as:version:)`` left behind.
+  func removeUnfinished() {
+    for entry in (try? list(path)) ?? [] where entry.hasPrefix(DurableFile.prefix) {
+      try? FileManager.default.removeItem(atPath: path + "/" + entry)
+    }
   }
 
   private func list(_ folder: String) throws(ServiceError) -> [String] {

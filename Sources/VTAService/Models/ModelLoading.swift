@@ -25,7 +25,7 @@ actor ModelLoading {
     return try await load(file)
   }
 
-  private func load(_ file: ModuleFile) async throws -> LoadedModel {
+  func load(_ file: ModuleFile) async throws -> LoadedModel {
     if let model = resident[file.digest]?.model { return model }
     if let task = pending[file.digest] { return try await task.value }
     let task = Task { try await device.load(file.module) }

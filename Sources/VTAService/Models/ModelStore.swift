@@ -13,41 +13,55 @@ package actor ModelStore {
   private let connections: ConnectionRegistry
   private let logger: Logger
 
-  private var published: [String: [UInt64: Entry]] = [:]
-  private var submitted: [ConnectionID: [String: LoadedModel]] = [:]
+  private typealias Versions = [UInt64: Entry]
+  private var published: [String: Versions] = [:]
+  private var submitted: [ConnectionID: [String: Submission]] = [:]
+  private var usage: QuotaUsage
+  /// Of published versions, also while they can't be used.
+  private var records: [String: [UInt64: ModelRecord]] = [:]
   private var hasScanned = false
 
   private enum Entry {
-    case ready(LoadedModel)
+    case ready(LoadedModel, ModelRecord)
     case unavailable(String)
 
-    var model: LoadedModel? {
-      if case .ready(let model) = self { model } else { nil }
-    }
+    var isReady: Bool { reason == nil }
 
     var reason: String? {
       if case .unavailable(let reason) = self { reason } else { nil }
     }
   }
 
+  private struct Submission {
+    let versions: Versions
+    let owner: Caller.User
+    /// As it was counted for the owner's quota.
+    let bytes: UInt64
+  }
+
   package init(
-    device: DeviceWorker, directory: ModelDirectory?, connections: ConnectionRegistry, logger: Logger
+    device: DeviceWorker, directory: ModelDirectory?, connections: ConnectionRegistry,
+    quota: UserQuota = UserQuota(), logger: Logger
   ) {
     loader = ModelLoading(device: device)
     self.directory = directory
     self.connections = connections
     self.logger = logger
-    connections.onClose { [weak self] connection in
-      Task { await self?.forget(connection) }
+    usage = QuotaUsage(quota: quota)
+    connections.onClose { [weak self] closure in
+      Task { await self?.forget(closure.connection) }
     }
   }
 
   /// The directory has been read once.
   package var isReady: Bool { hasScanned }
 
+  package func change(quota: UserQuota) { usage.quota = quota }
+
   /// Loads everything in the directory. A file that is no model is reported and keeps none of the others away.
   package func scan() async {
     do {
+      directory?.removeUnfinished()
       for candidate in try directory?.candidates() ?? [] { _ = await publish(candidate) }
     } catch {
       logger.warning("\(error)")
@@ -60,13 +74,59 @@ package actor ModelStore {
 extension ModelStore {
   /// - Parameter version: Empty: the highest one that can be used.
   func find(_ name: String, version: String, for caller: Caller) throws(ServiceError) -> ServedModel {
-    if let model = submitted[caller.connection]?[name] {
-      guard version.isEmpty || version == ServedModel.onlyVersion else {
-        throw ServiceError(.notFound, "the model \(name) has no version \(version); it has version 1")
-      }
-      return ServedModel(
-        name: name, version: ServedModel.onlyVersion, versions: [ServedModel.onlyVersion], loaded: model)
+    try find(name, version: version, in: try versions(of: name, for: caller))
+  }
+
+  func isReady(_ name: String, version: String, for caller: Caller) -> Bool {
+    (try? find(name, version: version, for: caller)) != nil
+  }
+
+  /// Every version of a model that can be used.
+  /// - Parameter version: Empty: all.
+  func find(
+    all name: String, version: String, for caller: Caller
+  ) throws(ServiceError) -> [ServedModel] {
+    guard version.isEmpty else { return [try find(name, version: version, for: caller)] }
+    let found = served(name, try versions(of: name, for: caller))
+    // Says why there is none.
+    return found.isEmpty ? [try find(name, version: "", for: caller)] : found
+  }
+
+  /// Every version of every model that the caller can use.
+  func all(for caller: Caller) -> [ServedModel] {
+    let own = (submitted[caller.connection] ?? [:]).mapValues(\.versions)
+    return own.merging(published) { mine, _ in mine }.sorted { $0.key < $1.key }.flatMap { name, entries in
+      served(name, entries)
     }
+  }
+
+  /// The directory's models and the caller's own.
+  func index(for caller: Caller) -> [IndexEntry] {
+    let own = (submitted[caller.connection] ?? [:]).mapValues(\.versions)
+    return [own, published].flatMap { models in
+      models.sorted { $0.key < $1.key }.flatMap { name, entries in
+        entries.sorted { $0.key < $1.key }.map { version, entry in
+          IndexEntry(name: name, version: String(version), reason: entry.reason)
+        }
+      }
+    }
+  }
+
+  func counts() -> ModelCounts {
+    let entries = published.values.flatMap(\.values)
+    let ready = entries.count { $0.isReady }
+    return ModelCounts(
+      ready: ready, unavailable: entries.count - ready,
+      submitted: submitted.values.reduce(0) { $0 + $1.count })
+  }
+
+  /// For the metrics: every published model that can be used.
+  func served() -> [ServedModel] {
+    published.sorted { $0.key < $1.key }.flatMap { name, entries in served(name, entries) }
+  }
+
+  private func versions(of name: String, for caller: Caller) throws(ServiceError) -> Versions {
+    if let own = submitted[caller.connection]?[name] { return own.versions }
     guard let entries = published[name] else {
       guard hasScanned else {
         throw ServiceError(.unavailable, "the model folder is still being read; try again in a moment")
@@ -74,38 +134,23 @@ extension ModelStore {
       throw ServiceError(
         .notFound, "there is no model \(Self.quoted(name)); vtactl models lists those there are")
     }
-    return try find(name, version: version, in: entries)
+    return entries
   }
 
-  func isReady(_ name: String, version: String, for caller: Caller) -> Bool {
-    (try? find(name, version: version, for: caller)) != nil
-  }
-
-  /// The directory's models and the caller's own.
-  func index(for caller: Caller) -> [IndexEntry] {
-    let own = (submitted[caller.connection] ?? [:]).keys.map {
-      IndexEntry(name: $0, version: ServedModel.onlyVersion, reason: nil)
+  private func served(_ name: String, _ entries: Versions) -> [ServedModel] {
+    let ready = entries.filter { $0.value.isReady }.keys.sorted()
+    return ready.compactMap { version in
+      guard case .ready(let model, let record)? = entries[version] else { return nil }
+      return ServedModel(
+        name: name, version: String(version), versions: ready.map(String.init), loaded: model,
+        record: record)
     }
-    let shared = published.flatMap { name, entries in
-      entries.sorted { $0.key < $1.key }.map { version, entry in
-        IndexEntry(name: name, version: String(version), reason: entry.reason)
-      }
-    }
-    return own.sorted { $0.name < $1.name } + shared.sorted { $0.name < $1.name }
-  }
-
-  func counts() -> ModelCounts {
-    let entries = published.values.flatMap(\.values)
-    let ready = entries.count { $0.model != nil }
-    return ModelCounts(
-      ready: ready, unavailable: entries.count - ready,
-      submitted: submitted.values.reduce(0) { $0 + $1.count })
   }
 
   private func find(
-    _ name: String, version: String, in entries: [UInt64: Entry]
+    _ name: String, version: String, in entries: Versions
   ) throws(ServiceError) -> ServedModel {
-    let ready = entries.filter { $0.value.model != nil }.keys.sorted()
+    let ready = entries.filter { $0.value.isReady }.keys.sorted()
     let wanted = version.isEmpty ? (ready.last ?? entries.keys.max()) : UInt64(version)
     guard let wanted, let entry = entries[wanted] else {
       let known = entries.keys.sorted().map(String.init).joined(separator: ", ")
@@ -116,9 +161,10 @@ extension ModelStore {
     case .unavailable(let reason):
       throw ServiceError(
         .failedPrecondition, "version \(wanted) of the model \(name) can't be used: \(reason)")
-    case .ready(let model):
+    case .ready(let model, let record):
       return ServedModel(
-        name: name, version: String(wanted), versions: ready.map(String.init), loaded: model)
+        name: name, version: String(wanted), versions: ready.map(String.init), loaded: model,
+        record: record)
     }
   }
 
@@ -126,7 +172,7 @@ extension ModelStore {
   private static func quoted(_ text: String) -> String { "'\(text.prefix(200))'" }
 }
 
-// Changes.
+// The directory.
 extension ModelStore {
   /// Reads a model of the directory, again if it is there already.
   func load(_ name: String, for caller: Caller) async throws(ServiceError) {
@@ -135,8 +181,9 @@ extension ModelStore {
       throw ServiceError(.notFound, "the model folder has no model \(Self.quoted(name)); submit it as a file")
     }
     logger.info("load", metadata: ["model": "\(name)", "caller": "\(caller)"])
-    // Versions whose files are gone are gone.
-    published[name] = nil
+    // Versions whose files are gone are gone. The others serve until they are replaced.
+    let versions = Set(candidates.map(\.version))
+    published[name] = published[name]?.filter { versions.contains($0.key) }
     var problems: [String] = []
     for candidate in candidates {
       if let problem = await publish(candidate) { problems.append(problem) }
@@ -146,39 +193,40 @@ extension ModelStore {
     }
   }
 
+  /// - Throws: `permissionDenied` for a model of the directory if the caller does not administer.
   func unload(_ name: String, for caller: Caller) throws(ServiceError) {
-    if submitted[caller.connection]?.removeValue(forKey: name) != nil { return }
+    if let submission = submitted[caller.connection]?.removeValue(forKey: name) {
+      giveBack(submission)
+      return
+    }
     guard let entries = published[name] else {
       throw ServiceError(
         .notFound, "there is no model \(Self.quoted(name)) to unload; vtactl models lists those there are")
     }
+    try caller.require(.administer, to: "unload models of the model folder")
     logger.info("unload", metadata: ["model": "\(name)", "caller": "\(caller)"])
     published[name] = entries.mapValues { entry in
-      entry.model == nil ? entry : .unavailable("it was unloaded; load it to use it again")
+      entry.isReady ? .unavailable("it was unloaded; load it to use it again") : entry
     }
   }
 
-  /// Loads a file for the caller's connection alone, instead of the one it submitted under the name before.
-  func submit(_ bytes: [UInt8], as name: String, for caller: Caller) async throws {
-    guard !name.isEmpty else {
-      throw ServiceError(.invalidArgument, "a submitted model needs a name; fill in model_name")
-    }
-    let own = submitted[caller.connection] ?? [:]
-    guard own[name] != nil || own.count < ServiceLimits.modelsPerConnection else {
+  /// Puts versions of a model into the directory, and serves them to everybody. Each is loaded before it is written, so
+  /// that nothing that can't be used gets there.
+  func publish(_ files: [ModelUpload.File], as name: String, for caller: Caller) async throws {
+    guard let directory else {
       throw ServiceError(
-        .resourceExhausted,
-        "this connection has \(own.count) models already; unload one before submitting another")
+        .failedPrecondition, "there is no model folder to keep a model in; set models in the configuration")
     }
-    let model = try await loader.load(bytes)
-    // The client may have left while its model was being loaded; nobody would forget it then.
-    guard connections.isOpen(caller.connection) else { throw CancellationError() }
-    submitted[caller.connection, default: [:]][name] = model
+    try ModelDirectory.check(name: name)
     logger.info(
-      "submitted", metadata: ["model": "\(name)", "bytes": "\(bytes.count)", "caller": "\(caller)"])
-  }
-
-  private func forget(_ connection: ConnectionID) {
-    submitted[connection] = nil
+      "publish", metadata: ["model": "\(name)", "versions": "\(files.map(\.version))", "caller": "\(caller)"])
+    for file in files {
+      // Held until it is published, so that it is not loaded twice.
+      let model = try await loader.load(file.bytes)
+      let candidate = try directory.store(file.bytes, as: name, version: file.version)
+      if let problem = await publish(candidate) { throw ServiceError(.failedPrecondition, problem) }
+      withExtendedLifetime(model) {}
+    }
   }
 
   /// Why the file can't be served; `nil` if it can.
@@ -186,7 +234,8 @@ extension ModelStore {
     let entry: Entry
     do {
       if let problem = candidate.problem { throw ServiceError(.failedPrecondition, problem) }
-      entry = .ready(try await loader.load(file: candidate.path))
+      let model = try await loader.load(file: candidate.path)
+      entry = .ready(model, record(of: candidate))
     } catch {
       entry = .unavailable(ServiceError(error).description)
     }
@@ -199,5 +248,60 @@ extension ModelStore {
     case .unavailable(let reason): logger.warning("not serving: \(reason)", metadata: metadata)
     }
     return entry.reason
+  }
+
+  private func record(of candidate: ModelDirectory.Candidate) -> ModelRecord {
+    if let record = records[candidate.name]?[candidate.version] { return record }
+    let record = ModelRecord()
+    records[candidate.name, default: [:]][candidate.version] = record
+    return record
+  }
+}
+
+// What clients submit.
+extension ModelStore {
+  /// Loads versions of a model for the caller's connection alone, instead of what it submitted under the name before.
+  func submit(_ files: [ModelUpload.File], as name: String, for caller: Caller) async throws {
+    guard !name.isEmpty else {
+      throw ServiceError(.invalidArgument, "a submitted model needs a name; fill in model_name")
+    }
+    let modules = try files.map { (version: $0.version, file: try ModuleReader.read($0.bytes)) }
+    let bytes = modules.reduce(0) { $0 &+ $1.file.module.memoryByteCount }
+    try usage.take(models: modules.count, bytes: bytes, for: caller.user)
+    var versions: Versions = [:]
+    do {
+      for (version, file) in modules {
+        versions[version] = .ready(try await loader.load(file), ModelRecord())
+      }
+      // The client may have left while its model was being loaded; nobody would forget it then.
+      guard connections.isOpen(caller.connection) else { throw CancellationError() }
+    } catch {
+      usage.giveBack(models: modules.count, bytes: bytes, of: caller.user)
+      throw error
+    }
+    let submission = Submission(versions: versions, owner: caller.user, bytes: bytes)
+    if let replaced = submitted[caller.connection, default: [:]].updateValue(submission, forKey: name) {
+      giveBack(replaced)
+    }
+    logger.info(
+      "submitted",
+      metadata: [
+        "model": "\(name)", "bytes": "\(files.reduce(0) { $0 + $1.bytes.count })", "caller": "\(caller)",
+      ])
+  }
+
+  private func forget(_ connection: ConnectionID) {
+    for submission in (submitted.removeValue(forKey: connection) ?? [:]).values { giveBack(submission) }
+  }
+
+  private func giveBack(_ submission: Submission) {
+    usage.giveBack(models: submission.versions.count, bytes: submission.bytes, of: submission.owner)
+  }
+}
+
+extension Module {
+  /// What its regions and programs take on a device, without what a device adds to them.
+  fileprivate var memoryByteCount: UInt64 {
+    regions.reduce(0) { $0 &+ $1.byteCount } &+ programs.reduce(0) { $0 &+ UInt64($1.instructions.count) }
   }
 }

@@ -2,14 +2,12 @@ internal import VTARuntime
 
 /// A model that a call may use. Holding it keeps it on the device.
 struct ServedModel: Sendable {
-  /// Of a file without a version.
-  static let onlyVersion = "1"
-
   let name: String
   let version: String
   /// All that can be used.
   let versions: [String]
   let loaded: LoadedModel
+  let record: ModelRecord
 }
 
 /// A line of the repository's index.
@@ -26,9 +24,4 @@ struct ModelCounts: Hashable, Sendable {
   var ready = 0
   var unavailable = 0
   var submitted = 0
-}
-
-/// What one client may hold or send.
-enum ServiceLimits {
-  static let modelsPerConnection = 64
 }

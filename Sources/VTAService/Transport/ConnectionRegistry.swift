@@ -1,12 +1,19 @@
 internal import NIOCore
 internal import Synchronization
 
-/// The open connections. Tells one observer when one has closed.
+/// The open connections and who is at the other end of each. Tells its observers when one has closed.
 package final class ConnectionRegistry: Sendable {
+  package struct Closure: Sendable {
+    package let connection: ConnectionID
+    /// Whose last connection it was; `nil` if there are others, or nobody was identified.
+    package let departed: Caller.User?
+  }
+
   private struct State {
     var next: UInt64 = 1
-    var open: Set<ConnectionID> = []
-    var onClose: (@Sendable (ConnectionID) -> Void)?
+    var open: [ConnectionID: Caller.User?] = [:]
+    var perUser: [Caller.User: Int] = [:]
+    var observers: [@Sendable (Closure) -> Void] = []
   }
 
   private let state = Mutex(State())
@@ -15,30 +22,46 @@ package final class ConnectionRegistry: Sendable {
 
   package var count: Int { state.withLock { $0.open.count } }
 
+  package func count(of user: Caller.User) -> Int { state.withLock { $0.perUser[user] ?? 0 } }
+
   package func isOpen(_ connection: ConnectionID) -> Bool {
-    state.withLock { $0.open.contains(connection) }
+    state.withLock { $0.open[connection] != nil }
   }
 
   /// - Parameter action: Called once per connection after ``isOpen(_:)`` has turned false, on an event loop: must
   ///   not block.
-  package func onClose(_ action: @escaping @Sendable (ConnectionID) -> Void) {
-    state.withLock { $0.onClose = action }
+  package func onClose(_ action: @escaping @Sendable (Closure) -> Void) {
+    state.withLock { $0.observers.append(action) }
   }
 
   func opened() -> ConnectionID {
     state.withLock {
       let connection = ConnectionID(rawValue: $0.next)
       $0.next += 1
-      $0.open.insert(connection)
+      $0.open[connection] = .some(nil)
       return connection
     }
   }
 
-  func closed(_ connection: ConnectionID) {
-    let action = state.withLock {
-      $0.open.remove(connection)
-      return $0.onClose
+  /// Has no effect on a connection that is closed.
+  func identified(_ user: Caller.User, on connection: ConnectionID) {
+    state.withLock {
+      guard case .some(nil) = $0.open[connection] else { return }
+      $0.open[connection] = .some(user)
+      $0.perUser[user, default: 0] += 1
     }
-    action?(connection)
+  }
+
+  func closed(_ connection: ConnectionID) {
+    let (closure, observers) = state.withLock { state in
+      var departed: Caller.User?
+      if let user = state.open.removeValue(forKey: connection) ?? nil {
+        let left = (state.perUser[user] ?? 1) - 1
+        state.perUser[user] = left == 0 ? nil : left
+        if left == 0 { departed = user }
+      }
+      return (Closure(connection: connection, departed: departed), state.observers)
+    }
+    for observer in observers { observer(closure) }
   }
 }

@@ -61,22 +61,21 @@ package struct ListeningSocket: Sendable {
     return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 
-  private static func status(_ path: String) -> stat? {
-    var status = stat()
-    return lstat(path, &status) == 0 ? status : nil
+  private static func status(_ path: String) -> vta_file? {
+    var status = vta_file()
+    return vta_path_status(path, &status) == 0 ? status : nil
   }
 
   private static func identity(_ path: String) -> FileIdentity? {
     status(path).map { status in
       FileIdentity(
-        device: UInt64(status.st_dev), inode: UInt64(status.st_ino),
-        changedNanoseconds: Int64(status.st_ctim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_ctim.tv_nsec))
+        device: status.device, inode: status.inode, changedNanoseconds: status.changed_nanoseconds)
     }
   }
 
   private static func removeStale(_ path: String) throws(ServiceError) {
     guard let status = status(path) else { return }
-    guard status.st_mode & S_IFMT == S_IFSOCK else {
+    guard status.mode & S_IFMT == S_IFSOCK else {
       throw ServiceError(
         .failedPrecondition, "\(path) exists and is not a socket; remove it or choose another socket path")
     }

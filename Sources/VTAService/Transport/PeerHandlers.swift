@@ -15,17 +15,26 @@ final class ConnectionPeerHandler: ChannelInboundHandler {
   }
 
   /// Reads the credentials of a connection that was just accepted. Called on the channel's event loop.
-  static func caller(of channel: any Channel, connection: ConnectionID) throws -> Caller {
+  static func caller(
+    of channel: any Channel, connection: ConnectionID, policy: AccessPolicy
+  ) throws -> Caller {
     var peer = vta_peer()
+    // More than a process can have.
+    var groups = [UInt32](repeating: 0, count: 1 << 16)
+    var groupCount: CInt = 0
     let status = try channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
       of: NIOBSDSocket.Handle.self
-    ) { vta_peer_credentials($0, &peer) }
-    guard let status, status == 0 else {
-      throw ServiceError(
-        .internal,
-        "can't read the credentials of a client: \(Errno(rawValue: -(status ?? -Errno.notSocket.rawValue)))")
+    ) { socket in
+      groupCount = vta_peer_groups(socket, &groups, groups.count)
+      return vta_peer_credentials(socket, &peer)
     }
-    return Caller(uid: peer.uid, gid: peer.gid, pid: peer.pid, connection: connection)
+    guard let status, status == 0, groupCount >= 0 else {
+      let code = min(status ?? -Errno.notSocket.rawValue, groupCount)
+      throw ServiceError(
+        .internal, "can't read the credentials of a client: \(Errno(rawValue: -code))")
+    }
+    let role = policy.role(uid: peer.uid, groups: [peer.gid] + groups.prefix(Int(groupCount)))
+    return Caller(user: .uid(peer.uid), role: role, pid: peer.pid, connection: connection)
   }
 }
 

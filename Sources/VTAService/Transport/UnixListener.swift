@@ -7,6 +7,7 @@ struct UnixListener: HTTP2ServerTransport.ListenerFactory {
   /// Owned by the channel as soon as it is made.
   let descriptor: CInt
   let connections: ConnectionRegistry
+  let policy: AccessPolicy
   let eventLoopGroup: any EventLoopGroup
 
   typealias Connection = HTTP2ServerTransport.ConnectionConfigurator.ConnectionChannel
@@ -29,7 +30,8 @@ struct UnixListener: HTTP2ServerTransport.ListenerFactory {
   private func identify(_ channel: any Channel) throws {
     let connection = connections.opened()
     channel.closeFuture.whenComplete { [connections] _ in connections.closed(connection) }
-    let caller = try ConnectionPeerHandler.caller(of: channel, connection: connection)
+    let caller = try ConnectionPeerHandler.caller(of: channel, connection: connection, policy: policy)
+    connections.identified(caller.user, on: connection)
     try channel.pipeline.syncOperations.addHandler(ConnectionPeerHandler(caller: caller))
   }
 }

@@ -1,0 +1,76 @@
+internal import Foundation
+internal import Logging
+internal import Synchronization
+internal import VTAModule
+internal import VTARuntime
+
+extension InferenceProtocol {
+  /// Answers one request. A cancelled task's run is not started, or stops between two groups of samples.
+  func infer(
+    _ request: Inference_ModelInferRequest, for caller: Caller
+  ) async throws -> Inference_ModelInferResponse {
+    counters.running.add(1, ordering: .relaxed)
+    defer { counters.running.subtract(1, ordering: .relaxed) }
+    try caller.require(.infer, to: "run models")
+    let started = ContinuousClock.now
+    let model = try await models.find(request.modelName, version: request.modelVersion, for: caller)
+    do {
+      return try await answer(request, model, caller, since: started)
+    } catch {
+      model.record.failed(after: ContinuousClock.now - started)
+      throw error
+    }
+  }
+
+  private func answer(
+    _ request: Inference_ModelInferRequest, _ model: ServedModel, _ caller: Caller,
+    since started: ContinuousClock.Instant
+  ) async throws -> Inference_ModelInferResponse {
+    let parameters = RequestParameters(request.parameters, of: "the request")
+    try parameters.refuse("sequence_id", feature: "sequences")
+    let deadline = try deadline(parameters)
+    let module = model.loaded.module
+    let outputs = try InferenceOutputs(request, of: module, regions: regions, caller: caller)
+    let inputs = try InferenceInputs.tensors(of: request, for: module, regions: regions, caller: caller)
+    let decoded = ContinuousClock.now
+    let result = try await device.run(model.loaded, inputs: inputs, deadline: deadline)
+    let ran = ContinuousClock.now
+    var response = Inference_ModelInferResponse()
+    response.modelName = model.name
+    response.modelVersion = model.version
+    response.id = request.id
+    try outputs.fill(&response, from: result)
+    let done = ContinuousClock.now
+    let times = ModelRecord.Times(
+      whole: done - started, queue: result.timings.queue, input: decoded - started,
+      compute: result.timings.device + result.timings.host, output: done - ran)
+    let samples = inputs.values.first?.shape.first ?? 1
+    model.record.answered(
+      times, samples: samples, at: UInt64(max(0, Date().timeIntervalSince1970 * 1000)))
+    counters.inferences.add(1, ordering: .relaxed)
+    if trace.isTraced(model.name) { log(times, of: request, model, caller) }
+    return response
+  }
+
+  /// The request's own `timeout` in microseconds, at most what the configuration allows.
+  private func deadline(_ parameters: RequestParameters) throws(ServiceError) -> Duration? {
+    guard let timeout = try parameters.number("timeout"), timeout > 0 else { return runDeadline }
+    let own = Duration.microseconds(Int64(clamping: min(timeout, 1 << 50)))
+    return runDeadline.map { min($0, own) } ?? own
+  }
+
+  private func log(
+    _ times: ModelRecord.Times, of request: Inference_ModelInferRequest, _ model: ServedModel,
+    _ caller: Caller
+  ) {
+    let microseconds = { (duration: Duration) in "\(duration.nanoseconds / 1000)" }
+    logger.notice(
+      "trace",
+      metadata: [
+        "model": "\(model.name)", "version": "\(model.version)", "request": "\(request.id)",
+        "caller": "\(caller)", "queue_us": "\(microseconds(times.queue))",
+        "input_us": "\(microseconds(times.input))", "compute_us": "\(microseconds(times.compute))",
+        "output_us": "\(microseconds(times.output))", "whole_us": "\(microseconds(times.whole))",
+      ])
+  }
+}
