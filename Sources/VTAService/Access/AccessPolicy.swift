@@ -7,6 +7,7 @@ package struct AccessPolicy: Sendable {
   let inferGroup: UInt32?
   /// `nil`: only root and the daemon's own user administer.
   let adminGroup: UInt32?
+  /// By common name; `*` is any other.
   let certificateRoles: [String: Role]
   private let ownUser = geteuid()
 
@@ -27,7 +28,7 @@ package struct AccessPolicy: Sendable {
     return groups.contains(inferGroup) ? .infer : .none
   }
 
-  func role(certificate name: String) -> Role { certificateRoles[name] ?? .none }
+  func role(certificate name: String) -> Role { certificateRoles[name] ?? certificateRoles["*"] ?? .none }
 
   private static func identifier(ofGroup name: String?, key: String) throws(ServiceError) -> UInt32? {
     guard let name, !name.isEmpty else { return nil }

@@ -42,35 +42,40 @@ package final class Daemon: Sendable {
     let notifier = SystemdNotifier()
     let connections = ConnectionRegistry()
     let counters = ServiceCounters()
-    let models = ModelStore(device: device, directory: directory, connections: connections, logger: logger)
+    let models = ModelStore(
+      device: device, directory: directory, connections: connections, quota: configuration.quota,
+      logger: logger)
     let core = InferenceProtocol(
       models: models, device: device, drain: drain, counters: counters,
       regions: SharedRegions(connections: connections), trace: TraceSettings(),
       log: LogSettings(level: logLevel), logger: logger, runDeadline: configuration.runDeadline)
+    let services: [any RegistrableRPCService] = [
+      InferenceService(core: core),
+      HealthService(core: core, services: ["inference.GRPCInferenceService", "vta.v1.Daemon"]),
+      DaemonService(
+        models: models, device: device, connections: connections, counters: counters,
+        modelDirectory: directory?.path ?? "", started: .now),
+    ]
+    let policy = try AccessPolicy(
+      inferGroup: configuration.inferGroup, adminGroup: configuration.adminGroup,
+      certificateRoles: configuration.tcp.roles)
     let listener = UnixListener(
-      descriptor: socket.descriptor, connections: connections, policy: try AccessPolicy(),
+      descriptor: socket.descriptor, connections: connections, policy: policy,
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
     let transport = listener.transport(maximumMessageBytes: configuration.maximumMessageBytes)
-    let server = GRPCServer(
-      transport: transport,
-      services: [
-        InferenceService(core: core),
-        HealthService(core: core, services: ["inference.GRPCInferenceService", "vta.v1.Daemon"]),
-        DaemonService(
-          models: models, device: device, connections: connections, counters: counters,
-          modelDirectory: directory?.path ?? "", started: .now),
-      ])
     let readiness = ReadinessService(
       transport: transport, models: models, drain: drain, notifier: notifier,
       announce: {
         notifier.ready(status: "serving on \(socket.path)")
         announce(socket.path)
       })
-    let serving = ServingService(
-      server: server, drain: drain, counters: counters, notifier: notifier, logger: logger)
+    let addresses = NetworkAddresses(
+      configuration: configuration, core: core, connections: connections, policy: policy, logger: logger)
     // Stopped from the last to the first, so that systemd sees signs of life until the last call is done.
     var group = ServiceGroupConfiguration(
-      services: [readiness, serving],
+      services: [readiness, ServingService(server: GRPCServer(transport: transport, services: services))]
+        + (try addresses.services(rpc: services))
+        + [DrainService(drain: drain, counters: counters, notifier: notifier, logger: logger)],
       gracefulShutdownSignals: handlesSignals ? [.sigterm, .sigint] : [],
       logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() })
     group.maximumGracefulShutdownDuration = configuration.drainLimit

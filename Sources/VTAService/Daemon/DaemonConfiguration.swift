@@ -16,11 +16,39 @@ package struct DaemonConfiguration: Sendable {
   package let runDeadline: Duration?
   package let drainLimit: Duration
   package let logLevel: Logger.Level
+  /// Empty: whoever can connect.
+  package let inferGroup: String
+  /// Empty: root and the daemon's own user alone.
+  package let adminGroup: String
+  package let quota: UserQuota
+  package let http: HTTP
+  package let tcp: TCP
+
+  /// The two exceptions from "nothing without identity", both on the loopback interface alone.
+  package struct HTTP: Hashable, Sendable {
+    /// `nil`: off.
+    package let port: Int?
+    package let isInferenceOpen: Bool
+  }
+
+  /// What other machines connect to, with certificates on both sides.
+  package struct TCP: Hashable, Sendable {
+    package let address: String
+    /// `nil`: off.
+    package let grpcPort: Int?
+    package let httpPort: Int?
+    package let certificate: String
+    package let key: String
+    package let clientCertificates: String
+    /// By common name; `*` is any certificate.
+    package let roles: [String: Role]
+  }
 
   package struct Key: Sendable {
     package enum Default: Sendable {
       case text(String)
       case number(Int)
+      case flag(Bool)
     }
 
     package let name: String
@@ -55,7 +83,38 @@ package struct DaemonConfiguration: Sendable {
       "Longest time for one inference, waiting included. 0: no limit."),
     Key("drain_seconds", .number(30), "Time for running calls to finish after SIGTERM."),
     Key("log_level", .text("info"), "trace, debug, info, notice, warning, error or critical."),
+    Key(
+      "infer_group", .text(""),
+      "Group whose members may run models; empty: whoever may connect to the socket."),
+    Key(
+      "admin_group", .text(""),
+      "Group whose members may change what everybody is served; root and the daemon's own user always may."),
+    Key("quota.models", .number(64), "Models that one user may have submitted at the same time."),
+    Key(
+      "quota.model_bytes", .number(0), "Device memory that these may take together. 0: as much as there is."),
+    Key("quota.requests", .number(128), "Requests of one user that may wait or run."),
+    Key(
+      "http.port", .number(0),
+      "Port of 127.0.0.1 that answers HTTP without identity, as the next two keys allow. 0: off."),
+    Key(
+      "http.loopback_readonly", .flag(false),
+      "There: the status page, /metrics and health, for every program of this machine."),
+    Key(
+      "http.loopback_infer", .flag(false),
+      "There: that, and /v2 for running models, for every program of this machine; never administration."),
+    Key("tcp.address", .text("::"), "Address for other machines, which need a certificate."),
+    Key("tcp.grpc_port", .number(0), "Port of that address for gRPC over TLS. 0: off."),
+    Key("tcp.http_port", .number(0), "Port of that address for HTTPS. 0: off."),
+    Key("tcp.certificate", .text(""), "PEM file of the daemon's certificate and those that signed it."),
+    Key("tcp.key", .text(""), "PEM file of its private key."),
+    Key("tcp.client_ca", .text(""), "PEM file of the certificates that sign clients' certificates."),
+    Key(
+      "tcp.infer", .text(""),
+      "Common names of certificates that may run models, separated by commas; *: all that are signed."),
+    Key("tcp.administer", .text(""), "Common names of certificates that may administer."),
   ]
+
+  private static let ports = 0...65_535
 
   /// - Parameters:
   ///   - file: A JSON object with some of ``keys``; `nil`: none.
@@ -81,9 +140,55 @@ package struct DaemonConfiguration: Sendable {
     socketMode = try values.text("socket_mode", "permissions such as 0660") { text in
       UInt32(text, radix: 8).flatMap { $0 <= 0o777 ? $0 : nil }
     }
+    inferGroup = try values.text("infer_group")
+    adminGroup = try values.text("admin_group")
+    let modelBytes = try values.number("quota.model_bytes", in: 0...Int.max)
+    quota = UserQuota(
+      models: try values.number("quota.models", in: 0...10_000),
+      modelBytes: modelBytes == 0 ? .max : UInt64(modelBytes),
+      requests: try values.number("quota.requests", in: 1...100_000))
+    http = try Self.http(values)
+    tcp = try Self.tcp(values)
     logLevel = try values.text("log_level", "one of trace, debug, info, notice, warning, error, critical") {
       Logger.Level(rawValue: $0)
     }
+  }
+
+  private static func http(_ values: Values) throws(ServiceError) -> HTTP {
+    let port = try values.number("http.port", in: ports)
+    let isOpen = try values.flag("http.loopback_infer")
+    let isReadable = try values.flag("http.loopback_readonly")
+    guard port == 0 || isOpen || isReadable else {
+      throw values.refused(
+        "http.port", "has no use without http.loopback_readonly or http.loopback_infer; set one of them")
+    }
+    return HTTP(port: port == 0 ? nil : port, isInferenceOpen: isOpen)
+  }
+
+  private static func tcp(_ values: Values) throws(ServiceError) -> TCP {
+    let ports = [
+      try values.number("tcp.grpc_port", in: ports), try values.number("tcp.http_port", in: ports),
+    ]
+    var roles: [String: Role] = [:]
+    for name in try values.list("tcp.infer") { roles[name] = .infer }
+    for name in try values.list("tcp.administer") {
+      guard name != "*" else {
+        throw values.refused("tcp.administer", "takes names; every certificate can't administer")
+      }
+      roles[name] = .administer
+    }
+    let tcp = TCP(
+      address: try values.text("tcp.address"), grpcPort: ports[0] == 0 ? nil : ports[0],
+      httpPort: ports[1] == 0 ? nil : ports[1], certificate: try values.text("tcp.certificate"),
+      key: try values.text("tcp.key"), clientCertificates: try values.text("tcp.client_ca"), roles: roles)
+    if tcp.grpcPort != nil || tcp.httpPort != nil {
+      for (key, path) in [
+        ("tcp.certificate", tcp.certificate), ("tcp.key", tcp.key), ("tcp.client_ca", tcp.clientCertificates),
+      ] where path.isEmpty {
+        throw values.refused(key, "is needed: nothing is served to other machines without TLS")
+      }
+    }
+    return tcp
   }
 
   private static var defaults: [AbsoluteConfigKey: ConfigValue] {
@@ -93,13 +198,33 @@ package struct DaemonConfiguration: Sendable {
           switch key.default {
           case .text(let text): (key.name, .string(text))
           case .number(let number): (key.name, .int(number))
+          case .flag(let flag): (key.name, .bool(flag))
           }
         }))
   }
 
   private static func values(_ contents: [String: ConfigContent]) -> [AbsoluteConfigKey: ConfigValue] {
     Dictionary(
-      uniqueKeysWithValues: contents.map { (AbsoluteConfigKey([$0]), ConfigValue($1, isSecret: false)) })
+      uniqueKeysWithValues: contents.map { name, value in
+        (AbsoluteConfigKey(components(of: name)), ConfigValue(value, isSecret: false))
+      })
+  }
+
+  /// `http.port` is `port` of the object `http`.
+  fileprivate static func components(of name: String) -> [String] {
+    name.split(separator: ".").map(String.init)
+  }
+
+  /// Values by their whole names.
+  private static func flat(_ object: [String: Any], prefix: String = "") -> [String: Any] {
+    object.reduce(into: [:]) { result, entry in
+      let name = prefix + entry.key
+      if let nested = entry.value as? [String: Any], keys.contains(where: { $0.name.hasPrefix(name + ".") }) {
+        result.merge(flat(nested, prefix: name + ".")) { $1 }
+      } else {
+        result[name] = entry.value
+      }
+    }
   }
 
   /// The file's values, after a look at its keys: a misspelt key must not pass for its default.
@@ -112,7 +237,7 @@ package struct DaemonConfiguration: Sendable {
     } catch {
       throw ServiceError(.failedPrecondition, "the configuration \(file) is not valid JSON; see vtad --help")
     }
-    guard let values = object as? [String: Any] else {
+    guard let values = (object as? [String: Any]).map({ flat($0) }) else {
       throw ServiceError(
         .failedPrecondition, "the configuration \(file) is not a JSON object; see vtad --help")
     }
@@ -127,7 +252,8 @@ package struct DaemonConfiguration: Sendable {
     if let name = values.keys.sorted().first(where: { !(values[$0] is String) && !(values[$0] is NSNumber) })
     {
       throw ServiceError(
-        .failedPrecondition, "the configuration \(file): the key '\(name)' takes a text or a number")
+        .failedPrecondition,
+        "the configuration \(file): the key '\(name)' takes a text, a number or true or false")
     }
     do {
       return try await FileProvider<JSONSnapshot>(filePath: FilePath(file))
@@ -144,7 +270,7 @@ private struct Values {
 
   func text(_ name: String) throws(ServiceError) -> String {
     do {
-      return try reader.requiredString(forKey: ConfigKey([name]))
+      return try reader.requiredString(forKey: ConfigKey(DaemonConfiguration.components(of: name)))
     } catch {
       throw wrong(name, "a text")
     }
@@ -158,13 +284,34 @@ private struct Values {
   }
 
   func number(_ name: String, in range: ClosedRange<Int>) throws(ServiceError) -> Int {
-    guard let value = try? reader.requiredInt(forKey: ConfigKey([name])), range.contains(value) else {
+    guard let value = try? reader.requiredInt(forKey: ConfigKey(DaemonConfiguration.components(of: name))),
+      range.contains(value)
+    else {
       throw wrong(name, "a whole number from \(range.lowerBound) to \(range.upperBound)")
     }
     return value
   }
 
+  func flag(_ name: String) throws(ServiceError) -> Bool {
+    do {
+      return try reader.requiredBool(forKey: ConfigKey(DaemonConfiguration.components(of: name)))
+    } catch {
+      throw wrong(name, "true or false")
+    }
+  }
+
+  /// Parts of a text between commas.
+  func list(_ name: String) throws(ServiceError) -> [String] {
+    try text(name).split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }.filter {
+      !$0.isEmpty
+    }
+  }
+
+  func refused(_ name: String, _ why: String) -> ServiceError {
+    ServiceError(.failedPrecondition, "\(source): the key '\(name)' \(why)")
+  }
+
   private func wrong(_ name: String, _ expected: String) -> ServiceError {
-    ServiceError(.failedPrecondition, "\(source): the key '\(name)' takes \(expected)")
+    refused(name, "takes \(expected)")
   }
 }

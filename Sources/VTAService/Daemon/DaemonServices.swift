@@ -5,23 +5,31 @@ internal import ServiceLifecycle
 internal import Synchronization
 
 /// Answers calls. On shutdown it accepts no more and lets those that run finish.
-struct ServingService: Service {
-  let server: GRPCServer<UnixListener.Transport>
+struct ServingService<Transport: ServerTransport>: Service {
+  let server: GRPCServer<Transport>
+
+  func run() async throws {
+    try await withGracefulShutdownHandler {
+      try await server.serve()
+    } onGracefulShutdown: {
+      server.beginGracefulShutdown()
+    }
+  }
+}
+
+/// The first to learn of a shutdown: says so to everybody else.
+struct DrainService: Service {
   let drain: Drain
   let counters: ServiceCounters
   let notifier: SystemdNotifier
   let logger: Logger
 
   func run() async throws {
-    try await withGracefulShutdownHandler {
-      try await server.serve()
-    } onGracefulShutdown: {
-      drain.begin()
-      notifier.stopping()
-      let running = counters.running.load(ordering: .relaxed)
-      logger.info("stopping", metadata: ["running": "\(running)"])
-      server.beginGracefulShutdown()
-    }
+    try await gracefulShutdown()
+    drain.begin()
+    notifier.stopping()
+    let running = counters.running.load(ordering: .relaxed)
+    logger.info("stopping", metadata: ["running": "\(running)"])
   }
 }
 

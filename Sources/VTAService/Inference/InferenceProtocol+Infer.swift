@@ -11,13 +11,20 @@ extension InferenceProtocol {
   ) async throws -> Inference_ModelInferResponse {
     counters.running.add(1, ordering: .relaxed)
     defer { counters.running.subtract(1, ordering: .relaxed) }
-    try caller.require(.infer, to: "run models")
     let started = ContinuousClock.now
-    let model = try await models.find(request.modelName, version: request.modelVersion, for: caller)
+    var model: ServedModel?
     do {
-      return try await answer(request, model, caller, since: started)
+      try caller.require(.infer, to: "run models")
+      let found = try await models.find(request.modelName, version: request.modelVersion, for: caller)
+      model = found
+      return try await answer(request, found, caller, since: started)
     } catch {
-      model.record.failed(after: ContinuousClock.now - started)
+      let error = ServiceError(error)
+      model?.record.failed(after: ContinuousClock.now - started)
+      counters.count(
+        ServiceCounters.Failure(
+          time: Date().timeIntervalSince1970, kind: error.kind, model: model?.name ?? "",
+          sentence: error.description))
       throw error
     }
   }

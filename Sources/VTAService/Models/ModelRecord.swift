@@ -29,6 +29,10 @@ final class ModelRecord: Sendable {
     var input = Total()
     var compute = Total()
     var output = Total()
+    /// Of answered requests, from arrival to answer.
+    var duration = Histogram()
+    /// Of these, what they waited for a device.
+    var queueDuration = Histogram()
     /// Samples of answered requests.
     var samples: UInt64 = 0
     /// Since 1970; 0 if there was none.
@@ -46,6 +50,8 @@ final class ModelRecord: Sendable {
       $0.input.add(times.input)
       $0.compute.add(times.compute)
       $0.output.add(times.output)
+      $0.duration.add(times.whole)
+      $0.queueDuration.add(times.queue)
       $0.samples += UInt64(samples)
       $0.lastMilliseconds = milliseconds
     }

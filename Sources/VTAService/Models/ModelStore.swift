@@ -120,9 +120,18 @@ extension ModelStore {
       submitted: submitted.values.reduce(0) { $0 + $1.count })
   }
 
-  /// For the metrics: every published model that can be used.
+  /// Every published version that can be used.
   func served() -> [ServedModel] {
     published.sorted { $0.key < $1.key }.flatMap { name, entries in served(name, entries) }
+  }
+
+  /// Published versions that can't be used.
+  func unavailable() -> [IndexEntry] {
+    published.sorted { $0.key < $1.key }.flatMap { name, entries in
+      entries.sorted { $0.key < $1.key }.filter { !$0.value.isReady }.map { version, entry in
+        IndexEntry(name: name, version: String(version), reason: entry.reason)
+      }
+    }
   }
 
   private func versions(of name: String, for caller: Caller) throws(ServiceError) -> Versions {

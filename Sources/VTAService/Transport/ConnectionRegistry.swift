@@ -14,6 +14,8 @@ package final class ConnectionRegistry: Sendable {
     var open: [ConnectionID: Caller.User?] = [:]
     var perUser: [Caller.User: Int] = [:]
     var observers: [@Sendable (Closure) -> Void] = []
+    var nextWatch: UInt64 = 0
+    var watches: [ConnectionID: [UInt64: @Sendable () -> Void]] = [:]
   }
 
   private let state = Mutex(State())
@@ -34,6 +36,29 @@ package final class ConnectionRegistry: Sendable {
     state.withLock { $0.observers.append(action) }
   }
 
+  /// Something to be done when one connection closes.
+  struct Watch: Sendable {
+    fileprivate let connection: ConnectionID
+    fileprivate let number: UInt64
+  }
+
+  /// - Parameter action: Called at most once, at once if the connection is closed already; must not block.
+  func whenClosed(_ connection: ConnectionID, _ action: @escaping @Sendable () -> Void) -> Watch {
+    let (watch, isOpen) = state.withLock { state in
+      let watch = Watch(connection: connection, number: state.nextWatch)
+      state.nextWatch += 1
+      let isOpen = state.open[connection] != nil
+      if isOpen { state.watches[connection, default: [:]][watch.number] = action }
+      return (watch, isOpen)
+    }
+    if !isOpen { action() }
+    return watch
+  }
+
+  func forget(_ watch: Watch) {
+    state.withLock { _ = $0.watches[watch.connection]?.removeValue(forKey: watch.number) }
+  }
+
   func opened() -> ConnectionID {
     state.withLock {
       let connection = ConnectionID(rawValue: $0.next)
@@ -52,16 +77,22 @@ package final class ConnectionRegistry: Sendable {
     }
   }
 
+  /// Has no effect on a connection that is closed.
   func closed(_ connection: ConnectionID) {
-    let (closure, observers) = state.withLock { state in
+    let notice = state.withLock {
+      state -> (Closure, [@Sendable () -> Void], [@Sendable (Closure) -> Void])? in
+      guard let user = state.open.removeValue(forKey: connection) else { return nil }
+      let watches = state.watches.removeValue(forKey: connection) ?? [:]
       var departed: Caller.User?
-      if let user = state.open.removeValue(forKey: connection) ?? nil {
+      if let user {
         let left = (state.perUser[user] ?? 1) - 1
         state.perUser[user] = left == 0 ? nil : left
         if left == 0 { departed = user }
       }
-      return (Closure(connection: connection, departed: departed), state.observers)
+      return (Closure(connection: connection, departed: departed), Array(watches.values), state.observers)
     }
+    guard let (closure, watches, observers) = notice else { return }
+    for watch in watches { watch() }
     for observer in observers { observer(closure) }
   }
 }

@@ -2,16 +2,34 @@ internal import CVTALinux
 internal import NIOCore
 internal import NIOHPACK
 internal import NIOHTTP2
+internal import NIOSSL
 internal import SystemPackage
 
 /// On each accepted connection: knows who is at the other end.
 final class ConnectionPeerHandler: ChannelInboundHandler {
   typealias InboundIn = Any
 
-  let caller: Caller
+  enum Identity {
+    case known(Caller)
+    /// Known when the handshake is over.
+    case certificate(ConnectionID, policy: AccessPolicy, connections: ConnectionRegistry)
+  }
 
-  init(caller: Caller) {
-    self.caller = caller
+  private var identity: Identity
+
+  init(_ identity: Identity) { self.identity = identity }
+
+  /// Called on the connection's event loop when it has its first stream.
+  func caller(on pipeline: ChannelPipeline.SynchronousOperations) -> Caller {
+    switch identity {
+    case .known(let caller): return caller
+    case .certificate(let connection, let policy, let connections):
+      let certificate = try? pipeline.handler(type: NIOSSLServerHandler.self).peerCertificate
+      let caller = Caller(certificate: certificate, policy: policy, connection: connection)
+      connections.identified(caller.user, on: connection)
+      identity = .known(caller)
+      return caller
+    }
   }
 
   /// Reads the credentials of a connection that was just accepted. Called on the channel's event loop.
@@ -71,9 +89,10 @@ final class PeerStampHandler: ChannelInboundHandler {
       guard let connection = stream.parent else {
         throw ServiceError(.internal, "an HTTP/2 stream has no connection")
       }
-      let peer = try connection.pipeline.syncOperations.handler(type: ConnectionPeerHandler.self)
+      let pipeline = connection.pipeline.syncOperations
+      let peer = try pipeline.handler(type: ConnectionPeerHandler.self)
       try stream.pipeline.syncOperations.addHandler(
-        PeerStampHandler(caller: peer.caller), position: .first)
+        PeerStampHandler(caller: peer.caller(on: pipeline)), position: .first)
     }
   }
 }

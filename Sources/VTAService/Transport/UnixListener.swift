@@ -32,7 +32,7 @@ struct UnixListener: HTTP2ServerTransport.ListenerFactory {
     channel.closeFuture.whenComplete { [connections] _ in connections.closed(connection) }
     let caller = try ConnectionPeerHandler.caller(of: channel, connection: connection, policy: policy)
     connections.identified(caller.user, on: connection)
-    try channel.pipeline.syncOperations.addHandler(ConnectionPeerHandler(caller: caller))
+    try channel.pipeline.syncOperations.addHandler(ConnectionPeerHandler(.known(caller)))
   }
 }
 
@@ -41,14 +41,20 @@ extension UnixListener {
 
   /// - Parameter maximumMessageBytes: Of one request.
   func transport(maximumMessageBytes: Int) -> Transport {
-    var config = Transport.Config.defaults
-    config.rpc.maxRequestPayloadSize = maximumMessageBytes
-    config.http2.maxFrameSize = HTTP2Tuning.frameBytes
-    config.http2.targetWindowSize = HTTP2Tuning.windowBytes
+    Transport(listenerFactory: self, config: .init(maximumMessageBytes: maximumMessageBytes))
+  }
+}
+
+extension HTTP2ServerTransport.Custom.Config {
+  /// What every listener of the daemon has in common.
+  init(maximumMessageBytes: Int) {
+    self = .defaults
+    rpc.maxRequestPayloadSize = maximumMessageBytes
+    http2.maxFrameSize = HTTP2Tuning.frameBytes
+    http2.targetWindowSize = HTTP2Tuning.windowBytes
     // Waits up to 100 µs for more to write: longer than a small model runs.
-    config.connection.flushCoalescing = nil
-    config.channelDebuggingCallbacks.onAcceptHTTP2Stream = PeerStampHandler.install(on:)
-    return Transport(listenerFactory: self, config: config)
+    connection.flushCoalescing = nil
+    channelDebuggingCallbacks.onAcceptHTTP2Stream = PeerStampHandler.install(on:)
   }
 }
 

@@ -1,0 +1,52 @@
+internal import GRPCCore
+internal import Hummingbird
+internal import Logging
+internal import NIOPosix
+internal import ServiceLifecycle
+
+/// What the daemon serves on besides its Unix socket: nothing, unless the configuration says so.
+struct NetworkAddresses {
+  let configuration: DaemonConfiguration
+  let core: InferenceProtocol
+  let connections: ConnectionRegistry
+  let policy: AccessPolicy
+  let logger: Logger
+
+  /// - Throws: ``ServiceError`` naming a certificate or key that can't be used.
+  func services(rpc: [any RegistrableRPCService]) throws -> [any Service] {
+    var services: [any Service] = []
+    let (http, tcp) = (configuration.http, configuration.tcp)
+    if let port = http.port {
+      let endpoint = HTTPEndpoint(
+        host: "127.0.0.1", port: port, identity: .loopback(http.isInferenceOpen ? .infer : .none),
+        connections: connections, tls: nil)
+      services.append(try application(endpoint, isLoopback: true))
+    }
+    if let port = tcp.httpPort {
+      let endpoint = HTTPEndpoint(
+        host: tcp.address, port: port, identity: .certificate(policy), connections: connections,
+        tls: try ServerTLS.configuration(tcp, protocols: ["http/1.1"]))
+      services.append(try application(endpoint, isLoopback: false))
+    }
+    if let port = tcp.grpcPort {
+      let listener = TLSListener(
+        address: tcp.address, port: port, context: try ServerTLS.context(tcp, protocols: ["h2"]),
+        connections: connections, policy: policy, eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
+      let transport = listener.transport(maximumMessageBytes: configuration.maximumMessageBytes)
+      logger.info("grpc with TLS", metadata: ["address": "\(tcp.address)", "port": "\(port)"])
+      services.append(ServingService(server: GRPCServer(transport: transport, services: rpc)))
+    }
+    return services
+  }
+
+  private func application(_ endpoint: HTTPEndpoint, isLoopback: Bool) throws -> any Service {
+    let routes = HTTPRoutes(
+      core: core, observer: ServiceObserver(core: core, connections: connections, started: .now),
+      connections: connections, maximumMessageBytes: configuration.maximumMessageBytes,
+      isLoopback: isLoopback)
+    return try endpoint.application(routes) { [logger] port in
+      logger.info(
+        isLoopback ? "http" : "http with TLS", metadata: ["address": "\(endpoint.host)", "port": "\(port)"])
+    }
+  }
+}

@@ -1,0 +1,191 @@
+internal import Synchronization
+internal import VTAModule
+internal import VTARuntime
+
+/// Runs requests on the devices, in the scheduler's order.
+final class Dispatcher: Sendable {
+  typealias User = Caller.User
+
+  /// Requests that a device has at the same time: one that runs, and one that starts when it ends.
+  static let slots = 2
+
+  /// What is asked for.
+  struct Job: Sendable {
+    let model: ModelInstances
+    let inputs: [String: Tensor]
+    let user: User
+    var priority: UInt64 = 0
+    /// From now, waiting included; `nil`: none.
+    var deadline: Duration?
+    /// How long it will probably run.
+    var cost: Duration
+  }
+
+  /// When a request that was let in learns that it runs, or that it never will.
+  private enum Waiter {
+    /// Nobody waits for the answer yet.
+    case early(Result<Int, any Error>)
+    case waiting(CheckedContinuation<Int, any Error>)
+  }
+
+  private struct State {
+    var scheduler: Scheduler<User>
+    var nextID: UInt64 = 0
+    var waiters: [UInt64: Waiter] = [:]
+  }
+
+  let devices: [DeviceWorker]
+  private let state: Mutex<State>
+  private let start = ContinuousClock.now
+
+  init(devices: [DeviceWorker], limits: Scheduler<User>.Limits) {
+    self.devices = devices
+    state = Mutex(State(scheduler: Scheduler(devices: devices.count, slots: Self.slots, limits: limits)))
+  }
+
+  var limits: Scheduler<User>.Limits {
+    get { state.withLock { $0.scheduler.limits } }
+    set { state.withLock { $0.scheduler.limits = newValue } }
+  }
+
+  /// Requests that wait, and that run.
+  var load: (waiting: Int, running: Int) {
+    state.withLock { ($0.scheduler.waitingCount, $0.scheduler.runningCount) }
+  }
+
+  /// - Returns: What the run gave, with the whole time that it waited.
+  /// - Throws: ``ServiceError`` if it is refused or its time is over; what the device throws.
+  func run(_ job: Job) async throws -> RunResult {
+    let admitted = now
+    let id = try admit(job, at: admitted)
+    let device = try await turn(of: id, deadline: job.deadline.map { admitted &+ $0.nanoseconds })
+    let started = now
+    let waited = Duration.nanoseconds(Int64(clamping: started - admitted))
+    defer { finish(id, took: now - started) }
+    guard let model = job.model.byDevice[device] else {
+      throw ServiceError(.internal, "the model was sent to a device that doesn't have it")
+    }
+    var result = try await devices[device].run(
+      model, inputs: job.inputs, deadline: job.deadline.map { max(.zero, $0 - waited) })
+    result.timings.queue += waited
+    return result
+  }
+
+  private var now: UInt64 { (ContinuousClock.now - start).nanoseconds }
+
+  private func admit(_ job: Job, at now: UInt64) throws -> UInt64 {
+    let result = state.withLock { state -> Result<UInt64, Scheduler<User>.Refusal> in
+      for (number, device) in devices.enumerated() {
+        state.scheduler.set(device: number, inOrder: device.description.state.isUsable)
+      }
+      state.nextID += 1
+      let request = Scheduler<User>.Request(
+        id: state.nextID, user: job.user, priority: job.priority,
+        deadline: job.deadline.map { now &+ $0.nanoseconds }, cost: max(1, job.cost.nanoseconds),
+        devices: job.model.byDevice.keys.sorted(),
+        bytes: job.inputs.values.reduce(0) { $0 + $1.bytes.count })
+      do throws(Scheduler<User>.Refusal) {
+        try state.scheduler.admit(request)
+      } catch {
+        return .failure(error)
+      }
+      return .success(request.id)
+    }
+    switch result {
+    case .success(let id):
+      dispatch()
+      return id
+    case .failure(let refusal): throw ServiceError(refusal, user: job.user)
+    }
+  }
+
+  /// Waits until a device has room.
+  private func turn(of id: UInt64, deadline: UInt64?) async throws -> Int {
+    // Mostly it runs at once.
+    let immediate = state.withLock { state -> Result<Int, any Error>? in
+      guard case .early(let result)? = state.waiters.removeValue(forKey: id) else { return nil }
+      return result
+    }
+    if let immediate { return try immediate.get() }
+    let alarm = deadline.map { deadline in
+      Task { [self] in
+        try await Task.sleep(until: start + .nanoseconds(Int64(clamping: deadline)), clock: .continuous)
+        dispatch()
+      }
+    }
+    defer { alarm?.cancel() }
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { continuation in
+        let early = state.withLock { state -> Result<Int, any Error>? in
+          if case .early(let result)? = state.waiters.removeValue(forKey: id) {
+            return result
+          }
+          state.waiters[id] = .waiting(continuation)
+          return nil
+        }
+        if let early { continuation.resume(with: early) }
+      }
+    } onCancel: {
+      cancel(id)
+    }
+  }
+
+  private func cancel(_ id: UInt64) {
+    let wasWaiting = state.withLock { $0.scheduler.cancel(id) }
+    if wasWaiting { tell(id, .failure(CancellationError())) }
+  }
+
+  private func finish(_ id: UInt64, took: UInt64) {
+    state.withLock { $0.scheduler.finish(id, took: took) }
+    dispatch()
+  }
+
+  private func dispatch() {
+    let actions = state.withLock { $0.scheduler.dispatch(at: now) }
+    for action in actions {
+      switch action {
+      case .start(let id, let device): tell(id, .success(device))
+      case .expire(let id): tell(id, .failure(RuntimeError.deadlineExceeded))
+      case .abandon(let id):
+        tell(
+          id,
+          .failure(ServiceError(.unavailable, "no device that has the model is in order; see vtactl devices"))
+        )
+      }
+    }
+  }
+
+  private func tell(_ id: UInt64, _ result: Result<Int, any Error>) {
+    let continuation = state.withLock { state -> CheckedContinuation<Int, any Error>? in
+      guard case .waiting(let continuation)? = state.waiters.removeValue(forKey: id) else {
+        state.waiters[id] = .early(result)
+        return nil
+      }
+      return continuation
+    }
+    continuation?.resume(with: result)
+  }
+}
+
+extension DeviceDescription.State {
+  /// A request may be sent to it.
+  var isUsable: Bool { self == .ready }
+}
+
+extension ServiceError {
+  fileprivate init(_ refusal: Scheduler<Caller.User>.Refusal, user: Caller.User) {
+    switch refusal {
+    case .waiting(let limit):
+      self.init(.resourceExhausted, "\(limit) requests wait already; try again later")
+    case .perUser(let limit):
+      self.init(
+        .resourceExhausted, "\(limit) requests of \(user) wait or run already; wait for an answer first")
+    case .bytes(let limit):
+      self.init(
+        .resourceExhausted, "the inputs that wait fill the \(limit) bytes that they may take; try again later"
+      )
+    case .noDevice:
+      self.init(.unavailable, "no device that has the model is in order; see vtactl devices")
+    }
+  }
+}
