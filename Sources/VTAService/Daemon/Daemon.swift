@@ -1,3 +1,4 @@
+internal import Foundation
 internal import GRPCCore
 internal import Glibc
 package import Logging
@@ -15,7 +16,7 @@ package final class Daemon: Sendable {
   package let socketPath: String
   package let counters: ServiceCounters
   private let socket: ListeningSocket
-  private let device: DeviceWorker
+  private let devices: [DeviceWorker]
   private let group: ServiceGroup
   private let drain: Drain
   private let logger: Logger
@@ -33,7 +34,9 @@ package final class Daemon: Sendable {
     signal(SIGPIPE, SIG_IGN)
     let directory = try configuration.models.map { path throws(ServiceError) in try ModelDirectory(path: path)
     }
-    let device = try DeviceWorker.open(configuration.device)
+    let devices = try configuration.device.split(separator: ",").map {
+      try DeviceWorker.open($0.trimmingCharacters(in: .whitespaces))
+    }
     let socket =
       try ListeningSocket.inherited()
       ?? ListeningSocket.create(path: configuration.socket, mode: configuration.socketMode)
@@ -42,18 +45,23 @@ package final class Daemon: Sendable {
     let notifier = SystemdNotifier()
     let connections = ConnectionRegistry()
     let counters = ServiceCounters()
+    let dispatcher = Dispatcher(
+      devices: devices,
+      limits: .init(
+        waiting: configuration.queue.requests, perUser: configuration.quota.requests,
+        bytes: configuration.queue.bytes))
     let models = ModelStore(
-      device: device, directory: directory, connections: connections, quota: configuration.quota,
+      devices: devices, directory: directory, connections: connections, quota: configuration.quota,
       logger: logger)
     let core = InferenceProtocol(
-      models: models, device: device, drain: drain, counters: counters,
+      models: models, dispatcher: dispatcher, drain: drain, counters: counters,
       regions: SharedRegions(connections: connections), trace: TraceSettings(),
       log: LogSettings(level: logLevel), logger: logger, runDeadline: configuration.runDeadline)
     let services: [any RegistrableRPCService] = [
       InferenceService(core: core),
       HealthService(core: core, services: ["inference.GRPCInferenceService", "vta.v1.Daemon"]),
       DaemonService(
-        models: models, device: device, connections: connections, counters: counters,
+        models: models, dispatcher: dispatcher, connections: connections, counters: counters,
         modelDirectory: directory?.path ?? "", started: .now),
     ]
     let policy = try AccessPolicy(
@@ -83,7 +91,7 @@ package final class Daemon: Sendable {
     self.socketPath = socket.path
     self.counters = counters
     self.socket = socket
-    self.device = device
+    self.devices = devices
     self.group = ServiceGroup(configuration: group)
     self.drain = drain
     self.logger = logger
@@ -92,8 +100,9 @@ package final class Daemon: Sendable {
   /// Serves until it is told to stop.
   /// - Throws: If it could not serve, or calls were still running when the drain had to end.
   package func run() async throws {
-    let description = device.description
-    logger.notice("device \(description.name)", metadata: metadata(of: description))
+    for device in devices {
+      logger.notice("device \(device.description.name)", metadata: metadata(of: device.description))
+    }
     do {
       try await group.run()
     } catch {
@@ -112,7 +121,7 @@ package final class Daemon: Sendable {
 
   private func close() async {
     socket.removeFile()
-    await device.shutdown()
+    for device in devices { await device.shutdown() }
   }
 
   private func metadata(of device: DeviceDescription) -> Logger.Metadata {

@@ -21,8 +21,15 @@ package struct DaemonConfiguration: Sendable {
   /// Empty: root and the daemon's own user alone.
   package let adminGroup: String
   package let quota: UserQuota
+  package let queue: Queue
   package let http: HTTP
   package let tcp: TCP
+
+  /// What may wait for the devices, of all users.
+  package struct Queue: Hashable, Sendable {
+    package let requests: Int
+    package let bytes: Int
+  }
 
   /// The two exceptions from "nothing without identity", both on the loopback interface alone.
   package struct HTTP: Hashable, Sendable {
@@ -71,7 +78,7 @@ package struct DaemonConfiguration: Sendable {
       "socket_mode", .text("0660"), "Permissions of that socket, octal: who may connect may use the device."),
     Key(
       "device", .text("auto"),
-      "auto, sim, sim:TARGET or sim:FILE.json; auto without a board is sim."),
+      "auto, sim, sim:TARGET or sim:FILE.json; auto without a board is sim. Several, separated by commas."),
     Key(
       "models", .text(""), "Folder of NAME.vtab or NAME/VERSION/model.vtab; empty: clients' own only."
     ),
@@ -93,6 +100,8 @@ package struct DaemonConfiguration: Sendable {
     Key(
       "quota.model_bytes", .number(0), "Device memory that these may take together. 0: as much as there is."),
     Key("quota.requests", .number(128), "Requests of one user that may wait or run."),
+    Key("queue.requests", .number(1024), "Requests that may wait for the devices, of all users."),
+    Key("queue.bytes", .number(1 << 30), "Memory that the inputs of waiting requests may take."),
     Key(
       "http.port", .number(0),
       "Port of 127.0.0.1 that answers HTTP without identity, as the next two keys allow. 0: off."),
@@ -147,6 +156,9 @@ package struct DaemonConfiguration: Sendable {
       models: try values.number("quota.models", in: 0...10_000),
       modelBytes: modelBytes == 0 ? .max : UInt64(modelBytes),
       requests: try values.number("quota.requests", in: 1...100_000))
+    queue = Queue(
+      requests: try values.number("queue.requests", in: 1...1_000_000),
+      bytes: try values.number("queue.bytes", in: 1 << 20...Int.max))
     http = try Self.http(values)
     tcp = try Self.tcp(values)
     logLevel = try values.text("log_level", "one of trace, debug, info, notice, warning, error, critical") {

@@ -178,7 +178,13 @@ struct HTTPRoutes: Sendable {
     struct Region: Decodable {
       let key: String
       let offset: UInt64?
-      let byte_size: UInt64
+      let byteCount: UInt64
+
+      enum CodingKeys: String, CodingKey {
+        case key
+        case offset
+        case byteCount = "byte_size"
+      }
     }
     let status: Handler = { call in
       json(try core.sharedMemoryStatus(.with { $0.name = call.part("region") }, for: call.caller).json)
@@ -197,7 +203,7 @@ struct HTTPRoutes: Sendable {
           $0.name = call.part("region")
           $0.key = region.key
           $0.offset = region.offset ?? 0
-          $0.byteSize = region.byte_size
+          $0.byteSize = region.byteCount
         }, for: call.caller)
       return empty()
     }

@@ -9,7 +9,7 @@ internal import VTARuntime
 /// `vta.v1`: what the daemon says about itself.
 struct DaemonService: Vta_V1_Daemon.SimpleServiceProtocol {
   let models: ModelStore
-  let device: DeviceWorker
+  let dispatcher: Dispatcher
   let connections: ConnectionRegistry
   let counters: ServiceCounters
   let modelDirectory: String
@@ -25,7 +25,7 @@ struct DaemonService: Vta_V1_Daemon.SimpleServiceProtocol {
       $0.pid = UInt32(getpid())
       $0.uptimeSeconds = UInt64((ContinuousClock.now - started).components.seconds)
       $0.ready = isReady
-      $0.devices = [Self.message(device.description)]
+      $0.devices = dispatcher.devices.map { Self.message($0.description) }
       $0.modelsReady = UInt32(counts.ready)
       $0.modelsUnavailable = UInt32(counts.unavailable)
       $0.modelsPrivate = UInt32(counts.submitted)

@@ -36,11 +36,15 @@ extension InferenceProtocol {
     let parameters = RequestParameters(request.parameters, of: "the request")
     try parameters.refuse("sequence_id", feature: "sequences")
     let deadline = try deadline(parameters)
-    let module = model.loaded.module
+    let module = model.module
     let outputs = try InferenceOutputs(request, of: module, regions: regions, caller: caller)
     let inputs = try InferenceInputs.tensors(of: request, for: module, regions: regions, caller: caller)
     let decoded = ContinuousClock.now
-    let result = try await device.run(model.loaded, inputs: inputs, deadline: deadline)
+    let result = try await dispatcher.run(
+      Dispatcher.Job(
+        model: model.instances, inputs: inputs, user: caller.user,
+        priority: try parameters.number("priority") ?? 0, deadline: deadline, cost: model.record.usualCompute)
+    )
     let ran = ContinuousClock.now
     var response = Inference_ModelInferResponse()
     response.modelName = model.name

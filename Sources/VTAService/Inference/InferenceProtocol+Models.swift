@@ -16,7 +16,7 @@ extension InferenceProtocol {
     _ request: Inference_ModelMetadataRequest, for caller: Caller
   ) async throws -> Inference_ModelMetadataResponse {
     let model = try await models.find(request.name, version: request.version, for: caller)
-    let module = model.loaded.module
+    let module = model.module
     return .with {
       $0.name = model.name
       $0.versions = model.versions
@@ -55,7 +55,7 @@ extension InferenceProtocol {
   }
 
   private func configuration(of model: ServedModel) -> Inference_ModelConfig {
-    let module = model.loaded.module
+    let module = model.module
     var config = Inference_ModelConfig()
     config.name = model.name
     config.platform = platform
@@ -76,13 +76,13 @@ extension InferenceProtocol {
         $0.labelFilename = module.labels.isEmpty ? "" : "labels.txt"
       }
     }
-    config.instanceGroup = [
+    config.instanceGroup = model.instances.devices.map { device in
       .with {
-        $0.name = model.loaded.device.name
+        $0.name = device.name
         $0.count = 1
         $0.kind = .model
       }
-    ]
+    }
     config.defaultModelFilename = "model.vtab"
     config.parameters = [
       "target": .with { $0.stringValue = module.target.description },
@@ -136,7 +136,7 @@ extension InferenceProtocol {
       $0.memoryUsage = [
         .with {
           $0.type = "DEVICE"
-          $0.byteSize = model.loaded.memoryByteCount
+          $0.byteSize = model.instances.memoryByteCount
         }
       ]
     }

@@ -13,7 +13,7 @@ struct InferenceProtocol: Sendable {
   ]
 
   let models: ModelStore
-  let device: DeviceWorker
+  let dispatcher: Dispatcher
   let drain: Drain
   let counters: ServiceCounters
   let regions: SharedRegions
@@ -25,11 +25,15 @@ struct InferenceProtocol: Sendable {
 
   /// New requests can be answered.
   var isReady: Bool {
-    get async { await models.isReady && device.description.state == .ready && !drain.hasBegun }
+    get async {
+      await models.isReady && devices.contains { $0.state.isUsable } && !drain.hasBegun
+    }
   }
 
   /// What a client may be told that belongs to the device: nobody shall take the simulator for a board.
-  var deviceKind: String { device.description.kind.rawValue }
+  var deviceKind: String { Set(devices.map(\.kind.rawValue)).sorted().joined(separator: "+") }
+
+  var devices: [DeviceDescription] { dispatcher.devices.map(\.description) }
 
   func serverMetadata() -> Inference_ServerMetadataResponse {
     .with {

@@ -26,7 +26,7 @@ struct ServiceObserver: Sendable {
   func report() async -> Report {
     Report(
       isReady: await core.isReady, uptimeSeconds: (ContinuousClock.now - started) / .seconds(1),
-      devices: [core.device.description], models: await core.models.served(),
+      devices: core.devices, models: await core.models.served(),
       unavailable: await core.models.unavailable(), connections: connections.count,
       running: core.counters.running.load(ordering: .relaxed),
       inferences: core.counters.inferences.load(ordering: .relaxed),
@@ -43,6 +43,8 @@ struct ServiceObserver: Sendable {
       "vtad_device_up", "1 if the device can run models.",
       report.devices.map { (["device": $0.name, "kind": $0.kind.rawValue], $0.state == .ready ? 1 : 0) })
     text.gauge("vtad_connections", "Open connections.", Double(report.connections))
+    let load = core.dispatcher.load
+    text.gauge("vtad_queue_requests", "Requests that wait for a device.", Double(load.waiting))
     text.gauge("vtad_requests_in_flight", "Inference requests that wait or run.", Double(report.running))
     text.gauge(
       "vtad_models", "Versions of models of the model folder.",
@@ -76,7 +78,7 @@ struct ServiceObserver: Sendable {
       models.map { ($0, Double($1.compute.nanoseconds) / 1e9) })
     text.gauge(
       "vtad_model_memory_bytes", "Device memory of a model.",
-      report.models.map { (["model": $0.name, "version": $0.version], Double($0.loaded.memoryByteCount)) })
+      report.models.map { (["model": $0.name, "version": $0.version], Double($0.instances.memoryByteCount)) })
     text.process()
     return text.text
   }
@@ -116,7 +118,7 @@ extension ServiceObserver.Report {
       "seconds": Double(values.success.nanoseconds) / 1e9,
       "queue_seconds": Double(values.queue.nanoseconds) / 1e9,
       "p50_ms": milliseconds(0.5), "p99_ms": milliseconds(0.99),
-      "memory_bytes": model.loaded.memoryByteCount,
+      "memory_bytes": model.instances.memoryByteCount,
     ]
   }
 }

@@ -43,6 +43,13 @@ final class ModelRecord: Sendable {
 
   var values: Values { state.withLock { $0 } }
 
+  /// Of one request; a guess before there was any.
+  var usualCompute: Duration {
+    let compute = values.compute
+    return compute.count == 0
+      ? .milliseconds(1) : .nanoseconds(Int64(clamping: compute.nanoseconds / compute.count))
+  }
+
   func answered(_ times: Times, samples: Int, at milliseconds: UInt64) {
     state.withLock {
       $0.success.add(times.whole)

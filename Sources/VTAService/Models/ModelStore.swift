@@ -22,7 +22,7 @@ package actor ModelStore {
   private var hasScanned = false
 
   private enum Entry {
-    case ready(LoadedModel, ModelRecord)
+    case ready(ModelInstances, ModelRecord)
     case unavailable(String)
 
     var isReady: Bool { reason == nil }
@@ -40,10 +40,10 @@ package actor ModelStore {
   }
 
   package init(
-    device: DeviceWorker, directory: ModelDirectory?, connections: ConnectionRegistry,
+    devices: [DeviceWorker], directory: ModelDirectory?, connections: ConnectionRegistry,
     quota: UserQuota = UserQuota(), logger: Logger
   ) {
-    loader = ModelLoading(device: device)
+    loader = ModelLoading(devices: devices)
     self.directory = directory
     self.connections = connections
     self.logger = logger
@@ -151,7 +151,7 @@ extension ModelStore {
     return ready.compactMap { version in
       guard case .ready(let model, let record)? = entries[version] else { return nil }
       return ServedModel(
-        name: name, version: String(version), versions: ready.map(String.init), loaded: model,
+        name: name, version: String(version), versions: ready.map(String.init), instances: model,
         record: record)
     }
   }
@@ -172,7 +172,7 @@ extension ModelStore {
         .failedPrecondition, "version \(wanted) of the model \(name) can't be used: \(reason)")
     case .ready(let model, let record):
       return ServedModel(
-        name: name, version: String(wanted), versions: ready.map(String.init), loaded: model,
+        name: name, version: String(wanted), versions: ready.map(String.init), instances: model,
         record: record)
     }
   }

@@ -1,4 +1,4 @@
-internal import VTARuntime
+internal import VTAModule
 
 /// A model that a call may use. Holding it keeps it on the device.
 struct ServedModel: Sendable {
@@ -6,8 +6,10 @@ struct ServedModel: Sendable {
   let version: String
   /// All that can be used.
   let versions: [String]
-  let loaded: LoadedModel
+  let instances: ModelInstances
   let record: ModelRecord
+
+  var module: Module { instances.module }
 }
 
 /// A line of the repository's index.
