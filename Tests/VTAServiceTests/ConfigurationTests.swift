@@ -32,7 +32,8 @@ import Testing
     (#"{"socket_mode": "rw"}"#, "socket_mode"), (#"{"socket_mode": "01777"}"#, "socket_mode"),
     (#"{"drain_seconds": "5"}"#, "drain_seconds"), (#"{"drain_seconds": 0.5}"#, "drain_seconds"),
     (#"{"drain_seconds": 0}"#, "drain_seconds"), (#"{"max_message_bytes": 1}"#, "max_message_bytes"),
-    (#"{"log_level": "loud"}"#, "log_level"),
+    (#"{"log_level": "loud"}"#, "log_level"), (#"{"require_hardware": "yes"}"#, "require_hardware"),
+    (#"{"on_failure": "retry"}"#, "on_failure"), (#"{"memory": "cma:"}"#, "memory"),
   ])
   func badFilesAreRefused(_ text: String, _ word: String) async throws {
     let folder = try TemporaryFolder()
@@ -51,6 +52,7 @@ import Testing
       switch key.default {
       case .text(let text): #expect(values[key.name] as? String == text)
       case .number(let number): #expect((values[key.name] as? NSNumber)?.intValue == number)
+      case .flag(let flag): #expect(values[key.name] as? Bool == flag)
       }
     }
     _ = try await DaemonConfiguration(file: file)

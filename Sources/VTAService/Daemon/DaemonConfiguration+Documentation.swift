@@ -11,6 +11,7 @@ extension DaemonConfiguration.Key.Default {
     switch self {
     case .text(let text): "\"\(text)\""
     case .number(let number): "\(number)"
+    case .flag(let flag): "\(flag)"
     }
   }
 }
