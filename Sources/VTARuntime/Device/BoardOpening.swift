@@ -38,7 +38,8 @@ struct BoardOpening {
     let backend = try MemoryMappedBackend(
       MemoryMappedBackend.Parts(
         board: board, target: target, kernel: kernel, registers: registers,
-        memory: try options.memory.open(on: kernel), headroom: CMAHeadroom(kernel: kernel, byteCount: 0),
+        memory: try options.memory.open(beside: board.registers, on: kernel),
+        headroom: CMAHeadroom(kernel: kernel, byteCount: 0),
         stallLimit: options.stallLimit))
     return DeviceName.Opened(
       description: DeviceDescription(

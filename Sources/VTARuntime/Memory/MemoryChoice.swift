@@ -28,15 +28,18 @@ package enum MemoryChoice: Hashable, Sendable {
     self = .named(kind: kind, name: name)
   }
 
+  /// - Parameter registers: of the board; memory of the same UIO device begins behind them.
   /// - Throws: ``DeviceError/noBoard(name:reasons:)`` with all that was tried.
-  func open(on kernel: any Kernel) throws(DeviceError) -> any ContiguousMemory {
+  func open(
+    beside registers: Board.Registers, on kernel: any Kernel
+  ) throws(DeviceError) -> any ContiguousMemory {
     switch self {
-    case .named(let kind, let name): return try Self.open(kind, name, on: kernel)
+    case .named(let kind, let name): return try Self.open(kind, name, beside: registers, on: kernel)
     case .any:
       var reasons: [String] = []
       for kind in Kind.allCases {
         do throws(DeviceError) {
-          return try Self.open(kind, nil, on: kernel)
+          return try Self.open(kind, nil, beside: registers, on: kernel)
         } catch {
           reasons.append(error.description)
         }
@@ -46,11 +49,11 @@ package enum MemoryChoice: Hashable, Sendable {
   }
 
   private static func open(
-    _ kind: Kind, _ name: String?, on kernel: any Kernel
+    _ kind: Kind, _ name: String?, beside registers: Board.Registers, on kernel: any Kernel
   ) throws(DeviceError) -> any ContiguousMemory {
     switch kind {
     case .uDMABuf: try uDMABuf(name, on: kernel)
-    case .uio: try uio(name, on: kernel)
+    case .uio: try uio(name, beside: registers, on: kernel)
     case .reserved: try ReservedMemory.deviceTree(name, on: kernel)
     case .cma: try CMADevice(on: kernel)
     case .dmaHeap: try DMAHeap(name, on: kernel)
@@ -82,15 +85,18 @@ package enum MemoryChoice: Hashable, Sendable {
     }
   }
 
-  /// A UIO device whose name says that it is memory for the accelerator.
-  private static func uio(_ name: String?, on kernel: any Kernel) throws(DeviceError) -> any ContiguousMemory
-  {
+  /// The largest map of a UIO device whose name says that it is memory for the accelerator, without registers in it.
+  private static func uio(
+    _ name: String?, beside registers: Board.Registers, on kernel: any Kernel
+  ) throws(DeviceError) -> any ContiguousMemory {
     let wanted = name ?? "vta-memory"
     guard let device = UIODevice.all(on: kernel).first(where: { $0.entry == wanted || $0.name == wanted }),
-      let map = device.maps.first
+      let map = device.maps.max(by: { $0.byteCount < $1.byteCount })
     else {
       throw .memoryUnusable(name: "uio \(wanted)", reason: "there is no such UIO device, or it has no map")
     }
-    return try ReservedMemory.uio(device, map, on: kernel)
+    let taken = registers.bases.values.filter { map.covers($0, byteCount: 1) }
+      .map { $0.rawValue + registers.window - map.address.rawValue }
+    return try ReservedMemory.uio(device, map, from: taken.max() ?? 0, on: kernel)
   }
 }
