@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 RELEASE := .build-release/release
 SOURCES = $(shell git ls-files '*.swift' ':!*.pb.swift' ':!*.grpc.swift')
 
-.PHONY: demo test test-qemu test-system build release install uninstall check bench bench-ort fuzz mutate clean reference protos setup
+.PHONY: soak package demo test test-qemu test-system build release install uninstall check bench bench-ort fuzz mutate clean reference protos setup
 
 demo: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Examples/digits/demo.py
@@ -46,6 +46,14 @@ check: setup
 
 bench: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/bench.py
+
+# A daemon under everything that clients do to it, for SOAK_SECONDS (120).
+soak: build .venv
+	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/soak.py
+
+# A Debian package and a tarball of what make release built, in dist/.
+package: release
+	BIN=$(RELEASE) scripts/package.sh
 
 # Whole networks beside ONNX Runtime's int8, in alternation.
 bench-ort: build .venv

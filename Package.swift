@@ -95,7 +95,8 @@ let package = Package(
       exclude: ["Protos"], swiftSettings: settings),
     .target(name: "VTAJTAG", dependencies: ["CLibUSB"], swiftSettings: settings),
     .executableTarget(
-      name: "vtad", dependencies: ["VTAModule", "VTARuntime", "VTAService", arguments, log],
+      name: "vtad",
+      dependencies: ["VTAModule", "VTARuntime", "VTASimulatedBoard", "VTAService", arguments, log],
       swiftSettings: settings),
     .executableTarget(
       name: "vtactl",

@@ -4,6 +4,7 @@ private import Logging
 private import VTAModule
 private import VTARuntime
 private import VTAService
+private import VTASimulatedBoard
 
 /// Serves models on an accelerator. Options win over the configuration file.
 struct Vtad: AsyncParsableCommand {
@@ -20,7 +21,10 @@ struct Vtad: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Unix socket to listen on.", valueName: "path"))
   var socket: String?
 
-  @Option(help: ArgumentHelp("Device to serve: auto, sim, sim:TARGET or sim:FILE.json.", valueName: "name"))
+  @Option(
+    help: ArgumentHelp(
+      "Device to serve: auto, uio:NAME, mem:ADDRESS, sim, sim:TARGET or simulated-board:BOARD.",
+      valueName: "name"))
   var device: String?
 
   @Option(help: ArgumentHelp("Folder of models.", valueName: "folder"))
@@ -32,10 +36,23 @@ struct Vtad: AsyncParsableCommand {
       file: config, overrides: options.compactMapValues { $0 })
     let level = LogLevel(configuration.logLevel)
     let logger = Logger(label: "vtad") { _ in StandardErrorLog(level: level) }
-    let daemon = try Daemon(configuration, logger: logger, logLevel: level, handlesSignals: true) { socket in
+    let daemon = try Daemon(
+      configuration, logger: logger, logLevel: level, simulatedBoard: { SimulatedBoard($0, .onRealTime) },
+      handlesSignals: true
+    ) { socket in
       Output.write("vtad: ready: \(socket)", to: STDOUT_FILENO)
     }
     try await daemon.run()
+  }
+}
+
+extension SimulatedBoard.Options {
+  /// A board whose runs take as long as they take, and that keeps no record of them.
+  fileprivate static var onRealTime: SimulatedBoard.Options {
+    var options = SimulatedBoard.Options()
+    options.clock = .real
+    options.isRecording = false
+    return options
   }
 }
 
@@ -78,7 +95,7 @@ private enum Output {
 
   private static func isUnknownDevice(_ error: any Error) -> Bool {
     switch error as? DeviceError {
-    case .unknownDevice, .unusableTarget: true
+    case .unknownDevice, .unusableTarget, .unknownBoard: true
     default: false
     }
   }

@@ -37,6 +37,8 @@ import Testing
     (#"{"http": {"loopback_infer": "yes"}}"#, "http.loopback_infer"),
     (#"{"tcp": {"grpc_port": 8001}}"#, "tcp.certificate"),
     (#"{"tcp": {"administer": "*"}}"#, "tcp.administer"),
+    (#"{"require_hardware": "yes"}"#, "require_hardware"),
+    (#"{"on_failure": "retry"}"#, "on_failure"), (#"{"memory": "cma:"}"#, "memory"),
   ])
   func badFilesAreRefused(_ text: String, _ word: String) async throws {
     let folder = try TemporaryFolder()

@@ -62,17 +62,21 @@ def compile_digits(output, *options, target="sim"):
 class Daemon:
     """A `vtad` in the foreground on a socket of its own."""
 
-    def __init__(self, *options, device="sim", models=None, socket=None):
+    def __init__(self, *options, device="sim", models=None, socket=None, program=None, **process):
         self.folder = tempfile.TemporaryDirectory(prefix="vtad")
         self.socket = str(socket or pathlib.Path(self.folder.name) / "s")
-        command = [str(BINARIES / "vtad"), "--socket", self.socket, "--device", device, *map(str, options)]
+        command = [str(program or self.binary()), "--socket", self.socket, "--device", device, *map(str, options)]
         if models:
             command += ["--models", str(models)]
         self.log = open(pathlib.Path(self.folder.name) / "log", "w+")
         self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment()
+            command, stdout=subprocess.PIPE, stderr=self.log, text=True, env=environment(), **process
         )
         self.wait_until_ready()
+
+    @staticmethod
+    def binary():
+        return BINARIES / "vtad"
 
     def wait_until_ready(self):
         lines = queue.Queue()

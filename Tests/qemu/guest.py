@@ -137,15 +137,6 @@ def make_initramfs(tree, init, archive):
         shell("cpio", "--quiet", "-o", "-H", "newc", cwd=tree, input=names, stdout=output)
 
 
-def shared_memory(name, byte_count):
-    """A file of zeros that the guest sees as the memory of a PCI device, and QEMU's options for that."""
-    file = CACHE / name
-    with open(file, "wb") as output:
-        output.truncate(byte_count)
-    backend = f"memory-backend-file,id=board,mem-path={file},size={byte_count},share=on"
-    return file, ["-object", backend, "-device", "ivshmem-plain,memdev=board"]
-
-
 UNFINISHED = "the guest reports to the end, in time"
 
 

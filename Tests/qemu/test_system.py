@@ -7,6 +7,7 @@ import shutil
 import zlib
 from subprocess import DEVNULL
 
+from board import TARGETS, Board
 from guest import (
     CACHE,
     HERE,
@@ -22,13 +23,12 @@ from guest import (
     fresh,
     log,
     make_initramfs,
-    shared_memory,
     shell,
 )
 
 # What vtad and vtactl link against, and what the checks call.
 PACKAGES = "systemd,systemd-sysv,udev,kmod,make,libzip4,libpng16-16,libturbojpeg0,libusb-1.0-0,libstdc++6"
-# Several times what an idle machine with two cores takes.
+# Seconds; several times what an idle machine with two cores takes.
 TIME_LIMIT = 480
 
 
@@ -47,7 +47,7 @@ def debian():
 
 
 def payload(kernel):
-    """An archive of what this test adds to the system: modules, the source tree with its programs, the checks."""
+    """An archive of what this test adds to the system: modules, the source tree with its programs, the checks; the board."""
     tree = fresh(CACHE / "system")
     source = tree / "checks/source"
     for folder in ("scripts", "systemd", "udev", "Configs", "Documentation"):
@@ -56,7 +56,7 @@ def payload(kernel):
         copy(ROOT / file, source / file)
     add_programs(source, ".build-release/release", "vtad", "vtactl")
     add_libraries(tree, "vtad", "vtactl", of_debian=False)
-    add_answers(tree, "ultra96")
+    add_answers(tree, TARGETS["hls"])
     kernel.add_modules(tree / "usr", "uio_cif")
     for file in ("checks.sh", "system.sh"):
         copy(HERE / "guest" / file, tree / "checks" / file)
@@ -65,9 +65,10 @@ def payload(kernel):
     wanted.parent.mkdir()
     wanted.symlink_to("../checks.service")
     copy(HERE / "guest/60-vta-local.rules", tree / "etc/udev/rules.d/60-vta-local.rules")
+    board = Board("system", tree)
     archive = CACHE / "system.tar"
     shell("tar", "--create", "--owner=0", "--group=0", "--directory", tree, "--file", archive, ".")
-    return archive
+    return archive, board
 
 
 def main():
@@ -76,16 +77,20 @@ def main():
     kernel.add_modules(tree, "virtio_pci", "virtio_blk", "ext4", "crc32c_generic")
     initramfs = CACHE / "system.cpio"
     make_initramfs(tree, HERE / "guest/system-init", initramfs)
-    _, board = shared_memory("system.board", 16 << 20)
+    archive, board = payload(kernel)
     machine = Machine(
         kernel,
         initramfs,
         *("-drive", f"file={debian()},format=raw,if=virtio,snapshot=on"),
-        *("-drive", f"file={payload(kernel)},format=raw,if=virtio,readonly=on"),
-        *board,
+        *("-drive", f"file={archive},format=raw,if=virtio,readonly=on"),
+        *board.qemu_options,
         console=CACHE / "system.console",
     )
-    conclude(machine, machine.run(TIME_LIMIT, print), expected(HERE / "guest/system.sh"))
+    try:
+        outcome = machine.run(TIME_LIMIT, board.serve)
+    finally:
+        board.leave()
+    conclude(machine, outcome, expected(HERE / "guest/system.sh"))
 
 
 if __name__ == "__main__":

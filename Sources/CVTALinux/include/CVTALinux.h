@@ -105,4 +105,10 @@ static inline void vta_acquire_memory(void) {
 #endif
 }
 
+// Memory that is mapped as device memory: the CPU may only touch it with aligned accesses of at most eight bytes.
+
+void vta_copy_to_device(void *device, const void *source, size_t size);
+void vta_copy_from_device(void *target, const void *device, size_t size);
+void vta_clear_device(void *device, size_t size);
+
 #endif

@@ -34,7 +34,18 @@ final class SimulatorBackend: DeviceBackend {
     fastSimulator = nil
   }
 
-  func allocate(byteCount: UInt64) throws(DeviceError) -> DeviceAddress {
+  func allocate(_ byteCounts: [UInt64]) throws(DeviceError) -> [DeviceAddress] {
+    var arena: [DeviceAddress] = []
+    do {
+      for byteCount in byteCounts { arena.append(try allocate(byteCount)) }
+      return arena
+    } catch {
+      free(arena)
+      throw error
+    }
+  }
+
+  private func allocate(_ byteCount: UInt64) throws(DeviceError) -> DeviceAddress {
     guard byteCount <= Self.memoryBytesMax - usedBytes else {
       throw .outOfMemory(
         requested: byteCount, reason: "\(usedBytes) of \(Self.memoryBytesMax) bytes are taken")
@@ -49,7 +60,11 @@ final class SimulatorBackend: DeviceBackend {
     }
   }
 
-  func free(_ address: DeviceAddress) {
+  func free(_ arena: [DeviceAddress]) {
+    for address in arena { free(address) }
+  }
+
+  private func free(_ address: DeviceAddress) {
     guard let byteCount = byteCounts.removeValue(forKey: address) else { return }
     usedBytes -= byteCount
     sealed.remove(address)
@@ -75,13 +90,13 @@ final class SimulatorBackend: DeviceBackend {
 
   func seal(_ address: DeviceAddress) { sealed.insert(address) }
 
-  func adopt(program: DeviceAddress, count: UInt32) {
+  func adopt(program: DeviceAddress, _ words: [InstructionWords]) {
     guard let target = simulator?.target, let kernels = options.kernels else { return }
     let constants = sealed.compactMap { address in
       byteCounts[address].map { address.rawValue..<address.rawValue + $0 }
     }.sorted { $0.lowerBound < $1.lowerBound }
     translations[program] = ProgramTranslator.translate(
-      instructionAddress: program.rawValue, count: Int(count), target: target, memory: memory,
+      instructionAddress: program.rawValue, count: words.count, target: target, memory: memory,
       kernels: kernels,
       isConstant: { range in
         let index = constants.partitioningIndex { $0.lowerBound > range.lowerBound }
@@ -135,12 +150,5 @@ extension [Range<UInt64>] {
       if isBehind(self[middle]) { high = middle } else { low = middle + 1 }
     }
     return low
-  }
-}
-
-extension Target {
-  /// Whether a module for `other` runs here: the board's name doesn't matter, what it can do does.
-  fileprivate func accepts(_ other: Target) -> Bool {
-    configuration == other.configuration && profile == other.profile
   }
 }

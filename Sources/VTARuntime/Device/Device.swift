@@ -23,7 +23,7 @@ final class Device {
 
   func unload(_ identifier: UInt64) {
     guard let model = models.removeValue(forKey: identifier) else { return }
-    for address in model.allocations { backend.free(address) }
+    backend.free(model.arena)
   }
 
   /// - Throws: ``RuntimeError``, ``DeviceError``, `CancellationError`.

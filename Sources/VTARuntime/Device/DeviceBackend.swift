@@ -7,22 +7,27 @@ package import VTA
 package protocol DeviceBackend: AnyObject {
   /// The target that the device is, `nil` if it takes on that of each module.
   var fixedTarget: Target? { get }
+  /// Addresses that programs may name.
+  var window: Range<UInt64> { get }
+  /// `nil`: there is none, all of it is simulated.
+  var hardware: DeviceDescription.Hardware? { get }
 
   /// Makes the device run programs of this target; a fixed device refuses any other than its own.
   func prepare(for target: Target) throws(DeviceError)
 
-  /// Device memory that starts on ``Limits/regionAlignment`` and holds zeros.
-  func allocate(byteCount: UInt64) throws(DeviceError) -> DeviceAddress
-  /// Takes back what ``allocate(byteCount:)`` gave out.
-  func free(_ address: DeviceAddress)
+  /// An arena: memory for each of these sizes, all or nothing. Each starts on ``Limits/regionAlignment`` and holds zeros.
+  func allocate(_ byteCounts: [UInt64]) throws(DeviceError) -> [DeviceAddress]
+  /// Takes back all that one call of ``allocate(_:)`` gave out.
+  func free(_ arena: [DeviceAddress])
 
   func copyIn(_ bytes: [UInt8], to address: DeviceAddress) throws(DeviceError)
   func copyOut(from address: DeviceAddress, byteCount: Int) throws(DeviceError) -> [UInt8]
 
-  /// The memory keeps its contents until it is freed: constants, micro-ops, programs. Programs only read it.
+  /// The memory at this address keeps its contents until it is freed: constants, micro-ops, programs. Programs only read
+  /// it.
   func seal(_ address: DeviceAddress)
   /// A checked program is in place, its constants and itself sealed; it will run many times.
-  func adopt(program: DeviceAddress, count: UInt32)
+  func adopt(program: DeviceAddress, _ words: [InstructionWords])
 
   /// Runs `count` instructions at `instructions` until FINISH. A backend that can't stop a run at the deadline must
   /// at least not start one after it.
@@ -30,6 +35,18 @@ package protocol DeviceBackend: AnyObject {
     instructions: DeviceAddress, count: UInt32, deadline: ContinuousClock.Instant?
   ) throws(DeviceError)
 
-  /// Brings the device back to the state after power-up; memory keeps its contents.
+  /// Brings the device back to the state after power-up; memory may have lost its contents.
   func reset() throws(DeviceError)
+}
+
+extension DeviceBackend {
+  package var window: Range<UInt64> { ProgramVerifier.wholeWindow }
+  package var hardware: DeviceDescription.Hardware? { nil }
+}
+
+extension Target {
+  /// Whether a module for `other` runs here: the board's name doesn't matter, what it can do does.
+  func accepts(_ other: Target) -> Bool {
+    configuration == other.configuration && profile == other.profile
+  }
 }

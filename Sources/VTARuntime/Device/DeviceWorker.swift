@@ -3,27 +3,32 @@ package import VTAModule
 
 /// A device and the one thread that drives it.
 ///
-/// Names: `auto`, `sim` (takes on each module's target), `sim:TARGET` or `sim:FILE.json` (fixed). Calls may come from any
-/// task; each waits its turn in a bounded queue and then runs on the device's thread without interruption. A cancelled
-/// task's run is not started, or stops between two groups of samples.
+/// Names: `auto` (the board that is there, else the simulator), `uio:NAME`, `mem:ADDRESS`, `simulated-board:BOARD`, `sim`
+/// (takes on each module's target), `sim:TARGET` or `sim:FILE.json` (fixed). Calls may come from any task; each waits its
+/// turn in a bounded queue and then runs on the device's thread without interruption. A cancelled task's run is not
+/// started, or stops between two groups of samples.
 package final class DeviceWorker: Sendable {
   private let thread: DeviceThread
   private let shared: SharedDescription
 
-  /// - Parameter simulator: used if the name means the simulator.
   /// - Throws: ``DeviceError``: the name is unknown (the sentence lists what exists), or the device can't be opened.
   package static func open(
-    _ name: String, simulator: SimulatorOptions = SimulatorOptions()
+    _ name: String, _ options: DeviceOptions = DeviceOptions()
   ) throws(DeviceError) -> DeviceWorker {
-    try DeviceWorker(DeviceName.resolve(name, simulator))
+    try DeviceWorker(DeviceName.resolve(name, options))
   }
 
-  init(_ resolved: DeviceName.Resolved) throws(DeviceError) {
-    let shared = SharedDescription(resolved.description)
-    self.shared = shared
+  private init(_ open: @escaping DeviceName.Open) throws(DeviceError) {
+    let opened = Mutex<SharedDescription?>(nil)
     thread = try DeviceThread { () throws(DeviceError) in
-      Device(backend: try resolved.makeBackend(), shared: shared)
+      let device = try open()
+      let shared = SharedDescription(device.description)
+      opened.withLock { $0 = shared }
+      return Device(backend: device.backend, shared: shared)
     }
+    // The thread has opened the device before it was given to us.
+    guard let shared = opened.withLock({ $0 }) else { throw .closed }
+    self.shared = shared
   }
 
   deinit { thread.requestStop() }

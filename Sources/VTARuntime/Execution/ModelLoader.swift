@@ -15,8 +15,8 @@ struct ResidentModel {
   /// By index of the module's regions.
   let regions: [DeviceAddress]
   let programs: [Program]
-  /// Everything to free.
-  let allocations: [DeviceAddress]
+  /// Everything to free: regions, then programs.
+  var arena: [DeviceAddress] { regions + programs.map(\.address) }
   let memoryByteCount: UInt64
 }
 
@@ -35,33 +35,50 @@ struct ModelLoader {
       throw RuntimeError.invalidModule(error)
     }
     try backend.prepare(for: module.target)
-    var memory = Memory(backend: backend)
+    // An empty program is refused later, with a better sentence.
+    let sizes =
+      module.regions.map(\.byteCount) + module.programs.map { max(1, UInt64($0.instructions.count)) }
+    let arena = try backend.allocate(sizes)
     do {
-      let regions = try module.regions.map { region in
-        let address = try memory.allocate(region.byteCount)
-        switch region.role {
-        case .constant(let bytes), .microOps(let bytes):
-          try backend.copyIn(bytes, to: address)
-          backend.seal(address)
-        case .workspace: break
-        }
-        return address
-      }
-      let programs = try module.programs.indices.map { index in
-        try load(program: index, of: module, regions: regions, into: &memory)
-      }
-      return ResidentModel(
-        identifier: identifier, module: module, hostShapes: module.hostShapes, regions: regions,
-        programs: programs,
-        allocations: memory.allocations, memoryByteCount: memory.byteCount)
+      return try fill(arena, with: module, identifier: identifier)
     } catch {
-      for address in memory.allocations { backend.free(address) }
+      backend.free(arena)
       throw error
     }
   }
 
+  /// Writes again what a run only reads, and zeros into the rest, at the same addresses.
+  func restore(_ model: ResidentModel) throws {
+    _ = try fill(model.arena, with: model.module, identifier: model.identifier, isNew: false)
+  }
+
+  private func fill(
+    _ arena: [DeviceAddress], with module: Module, identifier: UInt64, isNew: Bool = true
+  ) throws -> ResidentModel {
+    let regions = Array(arena.prefix(module.regions.count))
+    for (region, address) in zip(module.regions, regions) {
+      switch region.role {
+      case .constant(let bytes), .microOps(let bytes):
+        try backend.copyIn(bytes, to: address)
+        backend.seal(address)
+      case .workspace:
+        // New memory holds zeros.
+        if !isNew { try backend.copyIn([UInt8](repeating: 0, count: Int(region.byteCount)), to: address) }
+      }
+    }
+    let programs = try module.programs.indices.map { index in
+      try load(
+        program: index, of: module, regions: regions, at: arena[module.regions.count + index])
+    }
+    return ResidentModel(
+      identifier: identifier, module: module, hostShapes: module.hostShapes, regions: regions,
+      programs: programs,
+      memoryByteCount: module.regions.reduce(0) { $0 + $1.byteCount }
+        + module.programs.reduce(0) { $0 + UInt64($1.instructions.count) })
+  }
+
   private func load(
-    program index: Int, of module: Module, regions: [DeviceAddress], into memory: inout Memory
+    program index: Int, of module: Module, regions: [DeviceAddress], at address: DeviceAddress
   ) throws -> ResidentModel.Program {
     let words: [InstructionWords]
     do throws(ProgramPatch.PatchError) {
@@ -70,30 +87,16 @@ struct ModelLoader {
     } catch {
       throw RuntimeError.programRefused(program: index, findings: ["\(error)"])
     }
-    let findings = try ProgramCheck(module: module, regions: regions).findings(words)
+    let findings = try ProgramCheck(module: module, regions: regions, window: backend.window).findings(words)
     guard findings.isEmpty else {
       throw RuntimeError.programRefused(program: index, findings: findings.map(\.description))
     }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(words.count * Limits.instructionBytes)
     for word in words { word.append(to: &bytes) }
-    let address = try memory.allocate(UInt64(bytes.count))
     try backend.copyIn(bytes, to: address)
     backend.seal(address)
-    backend.adopt(program: address, count: UInt32(words.count))
+    backend.adopt(program: address, words)
     return ResidentModel.Program(address: address, count: UInt32(words.count))
-  }
-
-  private struct Memory {
-    let backend: any DeviceBackend
-    var allocations: [DeviceAddress] = []
-    var byteCount: UInt64 = 0
-
-    mutating func allocate(_ count: UInt64) throws(DeviceError) -> DeviceAddress {
-      let address = try backend.allocate(byteCount: count)
-      allocations.append(address)
-      byteCount += count
-      return address
-    }
   }
 }

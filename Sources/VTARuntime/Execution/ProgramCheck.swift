@@ -5,11 +5,17 @@ package import VTAModule
 package struct ProgramCheck {
   private let module: Module
   private let regions: [DeviceAddress]
+  private let window: Range<UInt64>
 
-  /// - Parameter regions: addresses by index.
-  package init(module: Module, regions: [DeviceAddress]) {
+  /// - Parameters:
+  ///   - regions: addresses by index.
+  ///   - window: addresses that the device's memory port reaches.
+  package init(
+    module: Module, regions: [DeviceAddress], window: Range<UInt64> = ProgramVerifier.wholeWindow
+  ) {
     self.module = module
     self.regions = regions
+    self.window = window
   }
 
   /// - Parameter words: a patched program of the module.
@@ -20,6 +26,7 @@ package struct ProgramCheck {
         ProgramVerifier.Extent(
           address: address.rawValue, byteCount: region.byteCount, isWritable: region.role == .workspace)
       },
+      window: window,
       readMicroOps: microOps)
   }
 

@@ -100,3 +100,8 @@ package struct KernelError: Error, Equatable, CustomStringConvertible {
     "\(operation) \(path): \(code.description.prefix(1).lowercased())\(code.description.dropFirst())"
   }
 }
+
+extension FileDescriptor.OpenOptions {
+  /// `O_SYNC`, which drivers of memory take for "around the cache".
+  package static let synchronous = FileDescriptor.OpenOptions(rawValue: 0o4_010_000)
+}

@@ -15,7 +15,35 @@ package final class OpenFile {
     descriptor = try kernel.open(path, mode, options.union(.closeOnExec))
   }
 
+  /// Takes over a descriptor that a call gave, e.g. an ioctl.
+  /// - Parameter path: names it in error messages.
+  package init(adopting descriptor: CInt, path: String, on kernel: any Kernel) {
+    self.path = path
+    self.kernel = kernel
+    self.descriptor = descriptor
+  }
+
   deinit { kernel.close(descriptor) }
+
+  /// Fills the whole array.
+  /// - Parameter offset: `nil`: from the file's own position on.
+  package func read<Element: BitwiseCopyable>(
+    _ elements: inout [Element], at offset: Int64?
+  ) throws(KernelError) {
+    do {
+      try elements.withUnsafeMutableBytes { bytes in
+        var done = 0
+        while done < bytes.count {
+          let rest = UnsafeMutableRawBufferPointer(rebasing: bytes[done...])
+          let count = try kernel.read(descriptor, into: rest, at: offset.map { $0 + Int64(done) })
+          guard count > 0 else { throw Errno.ioError }
+          done += count
+        }
+      }
+    } catch {
+      throw KernelError("read", path, (error as? KernelError)?.code ?? .ioError)
+    }
+  }
 
   package func ioctl<Argument>(
     _ request: UInt, _ name: String, _ argument: inout Argument

@@ -7,6 +7,18 @@ package struct DaemonStatus: Hashable, Sendable {
     package let target: String?
     package let state: String
     package let note: String?
+    /// `nil`: a simulator.
+    package let hardware: Hardware?
+  }
+
+  package struct Hardware: Hashable, Sendable {
+    package let board: String
+    package let registers: String
+    package let memory: String
+    /// `nil`: only the kernel knows.
+    package let memoryBytes: UInt64?
+    package let coherency: String
+    package let coherencyReason: String
   }
 
   package let version: String
@@ -31,7 +43,7 @@ package struct DaemonStatus: Hashable, Sendable {
     devices = message.devices.map {
       Device(
         name: $0.name, kind: $0.kind, target: $0.target.isEmpty ? nil : $0.target, state: $0.state,
-        note: $0.note.isEmpty ? nil : $0.note)
+        note: $0.note.isEmpty ? nil : $0.note, hardware: $0.hasHardware ? Hardware($0.hardware) : nil)
     }
     modelsReady = message.modelsReady
     modelsUnavailable = message.modelsUnavailable
@@ -39,6 +51,17 @@ package struct DaemonStatus: Hashable, Sendable {
     connections = message.connections
     inferences = message.inferences
     modelDirectory = message.modelDirectory.isEmpty ? nil : message.modelDirectory
+  }
+}
+
+extension DaemonStatus.Hardware {
+  init(_ message: Vta_V1_Hardware) {
+    board = message.board
+    registers = message.registers
+    memory = message.memory
+    memoryBytes = message.memoryBytes == 0 ? nil : message.memoryBytes
+    coherency = message.coherency
+    coherencyReason = message.coherencyReason
   }
 }
 

@@ -6,7 +6,7 @@ internal import NIOPosix
 internal import ServiceLifecycle
 internal import UnixSignals
 internal import VTA
-internal import VTARuntime
+package import VTARuntime
 
 /// The daemon, put together: a device, the models on it and a socket to ask them through.
 ///
@@ -23,19 +23,24 @@ package final class Daemon: Sendable {
 
   /// - Parameters:
   ///   - logLevel: What the logger obeys.
+  ///   - simulatedBoard: Makes what is beneath the device `simulated-board:BOARD`; `nil`: there are none.
   ///   - handlesSignals: SIGTERM and SIGINT begin the drain.
   ///   - announce: Called once with the socket's path when models can be asked for.
   /// - Throws: ``ServiceError`` or ``DeviceError``.
   package init(
-    _ configuration: DaemonConfiguration, logger: Logger, logLevel: LogLevel, handlesSignals: Bool,
+    _ configuration: DaemonConfiguration, logger: Logger, logLevel: LogLevel,
+    simulatedBoard: (@Sendable (Board) throws(DeviceError) -> any Kernel)? = nil, handlesSignals: Bool,
     announce: @escaping @Sendable (String) -> Void
   ) throws {
     // A client or a reader of our output that is gone is an error of that write, not our end.
     signal(SIGPIPE, SIG_IGN)
     let directory = try configuration.models.map { path throws(ServiceError) in try ModelDirectory(path: path)
     }
+    var options = configuration.deviceOptions
+    options.simulatedBoard = simulatedBoard
+    options.logger = logger
     let devices = try configuration.device.split(separator: ",").map {
-      try DeviceWorker.open($0.trimmingCharacters(in: .whitespaces))
+      try DeviceWorker.open($0.trimmingCharacters(in: .whitespaces), options)
     }
     let socket =
       try ListeningSocket.inherited()
@@ -128,6 +133,12 @@ package final class Daemon: Sendable {
     var metadata: Logger.Metadata = ["kind": "\(device.kind.rawValue)"]
     if let target = device.target { metadata["target"] = "\(target.description)" }
     if let note = device.note { metadata["note"] = "\(note)" }
+    if let hardware = device.hardware {
+      metadata["board"] = "\(hardware.board)"
+      metadata["registers"] = "\(hardware.registers)"
+      metadata["memory"] = "\(hardware.memory)"
+      metadata["coherency"] = "\(hardware.coherency.rawValue)"
+    }
     return metadata
   }
 }

@@ -3,12 +3,15 @@ internal import Foundation
 package import Logging
 internal import SystemPackage
 internal import VTAModule
+package import VTARuntime
 
 /// What the operator decides. Every key is a row of ``keys``: name, default and documentation are nowhere else.
 package struct DaemonConfiguration: Sendable {
   package let socket: String
   package let socketMode: UInt32
   package let device: String
+  /// How the device is opened.
+  package let deviceOptions: DeviceOptions
   /// `nil`: models come only from clients.
   package let models: String?
   package let maximumMessageBytes: Int
@@ -78,7 +81,24 @@ package struct DaemonConfiguration: Sendable {
       "socket_mode", .text("0660"), "Permissions of that socket, octal: who may connect may use the device."),
     Key(
       "device", .text("auto"),
-      "auto, sim, sim:TARGET or sim:FILE.json; auto without a board is sim. Several, separated by commas."),
+      "auto, uio:NAME, mem:ADDRESS, sim, sim:TARGET, sim:FILE.json or simulated-board:BOARD; auto without a board is sim. Several, separated by commas."
+    ),
+    Key(
+      "require_hardware", .flag(false), "Fail instead of serving on the simulator."),
+    Key("board", .text(""), "Name of the board or FILE.json; empty: the device tree says it."),
+    Key(
+      "target", .text(""),
+      "What the board's FPGA is configured as, a target or FILE.json; empty: what the board's bitstream usually is."
+    ),
+    Key(
+      "memory", .text("auto"),
+      "Contiguous memory for the board: \(MemoryChoice.names)."),
+    Key(
+      "on_failure", .text(DeviceOptions.OnFailure.error.rawValue),
+      "What a request gets that the board failed twice: error, or simulator (the answer says so)."),
+    Key(
+      "stall_seconds", .number(2),
+      "Time beyond the longest that a program can take on the board, after which it is reset."),
     Key(
       "models", .text(""), "Folder of NAME.vtab or NAME/VERSION/model.vtab; empty: clients' own only."
     ),
@@ -146,6 +166,7 @@ package struct DaemonConfiguration: Sendable {
     let deadline = try values.number("run_deadline_seconds", in: 0...86_400)
     runDeadline = deadline == 0 ? nil : .seconds(deadline)
     drainLimit = .seconds(try values.number("drain_seconds", in: 1...3_600))
+    deviceOptions = try Self.deviceOptions(values)
     socketMode = try values.text("socket_mode", "permissions such as 0660") { text in
       UInt32(text, radix: 8).flatMap { $0 <= 0o777 ? $0 : nil }
     }
@@ -201,6 +222,23 @@ package struct DaemonConfiguration: Sendable {
       }
     }
     return tcp
+  }
+
+  private static func deviceOptions(_ values: Values) throws(ServiceError) -> DeviceOptions {
+    var options = DeviceOptions()
+    let board = try values.text("board")
+    options.board = board.isEmpty ? nil : board
+    let target = try values.text("target")
+    options.target = target.isEmpty ? nil : target
+    options.memory = try values.text(
+      "memory", "one of \(MemoryChoice.names)"
+    ) { MemoryChoice($0) }
+    options.requiresHardware = try values.flag("require_hardware")
+    options.onFailure = try values.text("on_failure", "error or simulator") {
+      DeviceOptions.OnFailure(rawValue: $0)
+    }
+    options.stallLimit = .seconds(try values.number("stall_seconds", in: 1...3_600))
+    return options
   }
 
   private static var defaults: [AbsoluteConfigKey: ConfigValue] {
@@ -265,7 +303,7 @@ package struct DaemonConfiguration: Sendable {
     {
       throw ServiceError(
         .failedPrecondition,
-        "the configuration \(file): the key '\(name)' takes a text, a number or true or false")
+        "the configuration \(file): the key '\(name)' takes a text, a number, or true or false")
     }
     do {
       return try await FileProvider<JSONSnapshot>(filePath: FilePath(file))

@@ -76,7 +76,7 @@ nonisolated struct Vta_V1_Device: Sendable {
   /// As it was asked for, e.g. `auto`.
   var name: String = String()
 
-  /// simulator, …
+  /// simulator, board, simulated board
   var kind: String = String()
 
   /// Empty: takes on the target of each model.
@@ -86,6 +86,43 @@ nonisolated struct Vta_V1_Device: Sendable {
 
   /// What a user should know, e.g. that there is no board and the simulator serves.
   var note: String = String()
+
+  /// Of a board; absent for simulators.
+  var hardware: Vta_V1_Hardware {
+    get {_hardware ?? Vta_V1_Hardware()}
+    set {_hardware = newValue}
+  }
+  /// Returns true if `hardware` has been explicitly set.
+  var hasHardware: Bool {self._hardware != nil}
+  /// Clears the value of `hardware`. Subsequent reads from it will return its default value.
+  mutating func clearHardware() {self._hardware = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _hardware: Vta_V1_Hardware? = nil
+}
+
+nonisolated struct Vta_V1_Hardware: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var board: String = String()
+
+  /// How its registers are reached, e.g. /dev/uio0.
+  var registers: String = String()
+
+  /// Where its memory comes from, and how much there is; 0: only the kernel knows.
+  var memory: String = String()
+
+  var memoryBytes: UInt64 = 0
+
+  /// coherent, synchronised or uncached, and what the self-test saw.
+  var coherency: String = String()
+
+  var coherencyReason: String = String()
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -197,7 +234,7 @@ nonisolated extension Vta_V1_StatusResponse: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Vta_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Device"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}target\0\u{1}state\0\u{1}note\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}target\0\u{1}state\0\u{1}note\0\u{1}hardware\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -210,12 +247,17 @@ nonisolated extension Vta_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 3: try { try decoder.decodeSingularStringField(value: &self.target) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self.state) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.note) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._hardware) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.name.isEmpty {
       try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
@@ -231,6 +273,9 @@ nonisolated extension Vta_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if !self.note.isEmpty {
       try visitor.visitSingularStringField(value: self.note, fieldNumber: 5)
     }
+    try { if let v = self._hardware {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -240,6 +285,62 @@ nonisolated extension Vta_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.target != rhs.target {return false}
     if lhs.state != rhs.state {return false}
     if lhs.note != rhs.note {return false}
+    if lhs._hardware != rhs._hardware {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_Hardware: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Hardware"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}board\0\u{1}registers\0\u{1}memory\0\u{3}memory_bytes\0\u{1}coherency\0\u{3}coherency_reason\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.board) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.registers) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.memory) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.memoryBytes) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.coherency) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.coherencyReason) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.board.isEmpty {
+      try visitor.visitSingularStringField(value: self.board, fieldNumber: 1)
+    }
+    if !self.registers.isEmpty {
+      try visitor.visitSingularStringField(value: self.registers, fieldNumber: 2)
+    }
+    if !self.memory.isEmpty {
+      try visitor.visitSingularStringField(value: self.memory, fieldNumber: 3)
+    }
+    if self.memoryBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.memoryBytes, fieldNumber: 4)
+    }
+    if !self.coherency.isEmpty {
+      try visitor.visitSingularStringField(value: self.coherency, fieldNumber: 5)
+    }
+    if !self.coherencyReason.isEmpty {
+      try visitor.visitSingularStringField(value: self.coherencyReason, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_Hardware, rhs: Vta_V1_Hardware) -> Bool {
+    if lhs.board != rhs.board {return false}
+    if lhs.registers != rhs.registers {return false}
+    if lhs.memory != rhs.memory {return false}
+    if lhs.memoryBytes != rhs.memoryBytes {return false}
+    if lhs.coherency != rhs.coherency {return false}
+    if lhs.coherencyReason != rhs.coherencyReason {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

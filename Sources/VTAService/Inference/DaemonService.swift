@@ -42,6 +42,16 @@ struct DaemonService: Vta_V1_Daemon.SimpleServiceProtocol {
       $0.target = device.target?.description ?? ""
       $0.state = "\(device.state)"
       $0.note = device.note ?? ""
+      if let hardware = device.hardware {
+        $0.hardware = .with {
+          $0.board = hardware.board
+          $0.registers = hardware.registers
+          $0.memory = hardware.memory
+          $0.memoryBytes = hardware.memoryBytes ?? 0
+          $0.coherency = hardware.coherency.rawValue
+          $0.coherencyReason = hardware.coherencyReason
+        }
+      }
     }
   }
 }

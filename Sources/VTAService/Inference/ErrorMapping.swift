@@ -33,10 +33,10 @@ extension ServiceError {
   private init(_ error: DeviceError) {
     let kind: Kind =
       switch error {
-      case .unknownDevice, .unusableTarget: .invalidArgument
-      case .wrongTarget, .unsupportedTarget: .failedPrecondition
+      case .unknownDevice, .unusableTarget, .unknownBoard: .invalidArgument
+      case .wrongTarget, .unsupportedTarget, .noBoard, .memoryUnusable: .failedPrecondition
       case .outOfMemory, .threadFailed: .resourceExhausted
-      case .badAccess, .runFailed: .internal
+      case .badAccess, .runFailed, .stalled, .unresponsive, .selfTestFailed: .internal
       case .deadlineExceeded: .deadlineExceeded
       case .failed, .closed: .unavailable
       }

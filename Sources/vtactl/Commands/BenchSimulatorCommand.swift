@@ -126,7 +126,7 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
         (input.name, Tensor([Float](repeating: 0, count: input.shape.reduce(1, *)), shape: input.shape))
       })
     func measure(_ options: SimulatorOptions, _ count: Int) async throws -> (load: Double, times: [Double]) {
-      let worker = try DeviceWorker.open("sim", simulator: options)
+      let worker = try DeviceWorker.open("sim", DeviceOptions(simulator: options))
       let start = ContinuousClock.now
       let model = try await worker.load(module)
       let load = Self.seconds(ContinuousClock.now - start)

@@ -19,11 +19,21 @@ struct DevicesCommand: AsyncParsableCommand {
 
 /// A device as the daemon describes it.
 struct DeviceRow: Encodable {
+  struct Hardware: Encodable {
+    let board: String
+    let registers: String
+    let memory: String
+    let memoryBytes: UInt64?
+    let coherency: String
+    let coherencyReason: String
+  }
+
   let name: String
   let kind: String
   let target: String?
   let state: String
   let note: String?
+  let hardware: Hardware?
 
   init(_ device: DaemonStatus.Device) {
     name = device.name
@@ -31,9 +41,20 @@ struct DeviceRow: Encodable {
     target = device.target
     state = device.state
     note = device.note
+    hardware = device.hardware.map {
+      Hardware(
+        board: $0.board, registers: $0.registers, memory: $0.memory, memoryBytes: $0.memoryBytes,
+        coherency: $0.coherency, coherencyReason: $0.coherencyReason)
+    }
   }
 
   var text: String {
-    "\(name): \(kind), \(state), \(target ?? "target of each module")\(note.map { " (\($0))" } ?? "")"
+    var text = "\(name): \(kind), \(state), \(target ?? "target of each module")"
+    if let hardware {
+      let size = hardware.memoryBytes.map { ", \($0 >> 20) MiB" } ?? ""
+      text += ", board \(hardware.board), registers \(hardware.registers), memory \(hardware.memory)\(size), "
+      text += "\(hardware.coherency) (\(hardware.coherencyReason))"
+    }
+    return text + (note.map { " (\($0))" } ?? "")
   }
 }

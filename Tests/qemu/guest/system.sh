@@ -30,11 +30,17 @@ expect "udev gives the accelerator to the daemon's user" "vta vta-hw 660" stat -
 
 install -o vta -g vta -d /var/lib/vtad/models
 install -m 0644 /checks/ultra96/digits.vtab /var/lib/vtad/models/
+expect "the board is where its description says" 0x00000000fd000000 cat /sys/class/uio/uio0/maps/map1/addr
+cat >/etc/vtad/vtad.json <<END
+{"device": "uio:uio0", "board": "/checks/hls.json", "memory": "uio:uio0", "models": "/var/lib/vtad/models"}
+END
+host "play hls"
 check "the socket is enabled" systemctl -q enable --now vtad.socket
 check "the daemon does not run before somebody asks" fails is_active
 check "a member of the group vta is answered: socket activation" asks "$all_digits"
 check "now it runs" is_active
 check "a user outside the group is refused" has 'you may not connect' runuser -u stranger -- vtactl status
+check "the board is the device" has 'board qemu-hls' $as vtactl devices
 check "the model directory is served" has digits $as vtactl models
 
 expect "it runs as the user vta" vta stat -c %U "/proc/$(main_process)"
@@ -48,6 +54,7 @@ expect "attributes of devices are as their owners say" rw mounted /sys/devices
 within() { sh -c 'echo $$ >/sys/fs/cgroup/system.slice/vtad.service/cgroup.procs && exec "$@"' sh "$@"; }
 check "the unit allows the accelerator" within head -c 0 /dev/uio0
 check "and not the disk" fails within head -c 0 /dev/vda
+check "it has the accelerator open" test -n "$(find "/proc/$(main_process)/fd" -lname /dev/uio0)"
 check "exposure below 2.0" has 'Overall exposure level for vtad.service: [01]\.[0-9]' \
   systemd-analyze --no-pager security vtad.service
 

@@ -1,0 +1,172 @@
+internal import VTA
+
+/// Starts programs through the registers and waits for their end (reference/vta-hardware.md, sections 5.1 and 5.2).
+///
+/// On HLS hardware `done` keeps the 1 of the last run until the first compute instruction of the next. So it is believed
+/// only after it was seen to be written in this run: `done_valid` was cleared before the start and is set again, or
+/// `done` itself read something else. Hardware without a working `done_valid` can be so fast that neither is ever seen;
+/// then, until the flag worked once, a 1 also counts ``staleLimit`` after the start, if fetch is idle.
+final class RunControl {
+  private let registers: DeviceRegisters
+  private let kernel: any Kernel
+  private let fetchControl: RegisterMap.Register?
+  /// The flag was clear before a start and set after it.
+  private var flagWorks = false
+
+  static let staleLimit = Duration.milliseconds(10)
+  /// Most programs are done in it.
+  static let spinLimit = Duration.microseconds(50)
+  /// Between looks at `done`, after the spinning.
+  static let pauses = Duration.microseconds(20)...Duration.milliseconds(2)
+  /// An interrupt that got lost costs this much.
+  static let interruptLimit = Duration.milliseconds(100)
+  /// Interrupts in one run that told nothing; then it is polled.
+  static let idleInterruptsMax = 16
+  /// What a bus returns where nothing answers.
+  static let allOnes = UInt32.max
+
+  init(_ registers: DeviceRegisters, on kernel: any Kernel) {
+    self.registers = registers
+    self.kernel = kernel
+    fetchControl = registers.map.register(.control, in: .fetch)
+  }
+
+  private var map: RegisterMap { registers.map }
+
+  /// - Parameters:
+  ///   - address: of the instructions, as the accelerator sees them.
+  ///   - limit: when the accelerator is held to be stuck.
+  /// - Throws: ``DeviceError/stalled(_:)``, ``DeviceError/unresponsive(reason:)``.
+  func run(instructions address: UInt32, count: UInt32, until limit: ContinuousClock.Instant)
+    throws(DeviceError)
+  {
+    var watch = try makeWatch()
+    for argument in map.arguments {
+      write(argument, address: address, count: count)
+    }
+    enableInterrupt()
+    registers.publishMemory()
+    watch.started = kernel.now
+    for start in map.starts { write(start, address: address, count: count) }
+    guard try wait(&watch, until: limit) else {
+      throw .stalled(StallReport(waited: kernel.now - watch.started, registers: registers))
+    }
+    registers.acquireMemory()
+  }
+
+  private func write(_ write: RegisterMap.Write, address: UInt32, count: UInt32) {
+    let value =
+      switch write.value {
+      case .constant(let constant): constant
+      case .instructionCount: count
+      case .instructionAddress: address
+      }
+    registers.write(write.register, value)
+  }
+
+  // MARK: The end of a run
+
+  /// What was seen of `done` in one run.
+  private struct DoneWatch {
+    var started: ContinuousClock.Instant
+    /// Its flag was clear before the start.
+    var flagIsUsable: Bool
+    var wasWritten = false
+  }
+
+  private func makeWatch() throws(DeviceError) -> DoneWatch {
+    guard let flag = map.doneValid else { return DoneWatch(started: kernel.now, flagIsUsable: false) }
+    // Reading clears it; where it stays, it is no such flag.
+    var value = try readAnswering(flag)
+    if value & 1 != 0 { value = try readAnswering(flag) }
+    return DoneWatch(started: kernel.now, flagIsUsable: value & 1 == 0)
+  }
+
+  private func isDone(_ watch: inout DoneWatch) throws(DeviceError) -> Bool {
+    if let flag = map.doneValid, watch.flagIsUsable, !watch.wasWritten, try readAnswering(flag) & 1 != 0 {
+      watch.wasWritten = true
+      flagWorks = true
+    }
+    let value = try readAnswering(map.done)
+    guard map.doneValid != nil else { return value == map.doneValue }
+    guard value == map.doneValue else {
+      watch.wasWritten = true
+      return false
+    }
+    if watch.wasWritten { return true }
+    guard !flagWorks, kernel.now - watch.started >= Self.staleLimit, let fetchControl,
+      let idle = fetchControl.bit("idle")
+    else { return false }
+    return try readAnswering(fetchControl) & idle != 0
+  }
+
+  private func readAnswering(_ register: RegisterMap.Register) throws(DeviceError) -> UInt32 {
+    let value = registers.read(register)
+    guard value != Self.allOnes else {
+      throw .unresponsive(
+        reason:
+          "\(register.description) reads as all ones; the FPGA is not configured, or a bridge or clock is off"
+      )
+    }
+    return value
+  }
+
+  // MARK: Waiting
+
+  /// - Returns: whether it is done before the limit.
+  private func wait(_ watch: inout DoneWatch, until limit: ContinuousClock.Instant) throws(DeviceError)
+    -> Bool
+  {
+    var idleInterrupts = 0
+    while true {
+      if try isDone(&watch) { return true }
+      let now = kernel.now
+      guard now < limit else { return false }
+      let waited = now - watch.started
+      if waited < Self.spinLimit { continue }
+      if let interrupt = registers.interrupt, idleInterrupts < Self.idleInterruptsMax {
+        if try isDoneAfterArming(interrupt, &watch) { return true }
+        let came = try sleep(interrupt, until: min(limit, now + Self.interruptLimit))
+        if came { idleInterrupts += 1 }
+      } else {
+        // An eighth of what was waited so far: at most that much too late, and hardly any work.
+        let pause = min(max(waited / 8, Self.pauses.lowerBound), Self.pauses.upperBound)
+        kernel.sleep(min(pause, limit - now))
+      }
+    }
+  }
+
+  private func enableInterrupt() {
+    guard registers.interrupt != nil else { return }
+    for name in [RegisterMap.Name.interruptEnable, .interruptMask] {
+      if let register = map.register(name, in: map.done.block) { registers.write(register, 1) }
+    }
+  }
+
+  /// An end between the arming and the sleep would not be announced, so `done` is looked at after the arming.
+  private func isDoneAfterArming(
+    _ interrupt: UIOInterrupt, _ watch: inout DoneWatch
+  ) throws(DeviceError) -> Bool {
+    if let status = map.register(.interruptStatus, in: map.done.block) {
+      // Its bits toggle when ones are written.
+      let pending = try readAnswering(status)
+      if pending != 0 { registers.write(status, pending) }
+    }
+    do {
+      try interrupt.arm()
+    } catch {
+      throw .unresponsive(reason: "\(error)")
+    }
+    return try isDone(&watch)
+  }
+
+  private func sleep(
+    _ interrupt: UIOInterrupt, until instant: ContinuousClock.Instant
+  ) throws(DeviceError) -> Bool {
+    do {
+      return try interrupt.wait(until: instant)
+    } catch {
+      throw .unresponsive(reason: "\(error)")
+    }
+  }
+}

@@ -1,0 +1,74 @@
+#!/bin/sh
+# Writes vta_VERSION_ARCHITECTURE.deb and a tarball of the same files into dist/, from what `make release` built.
+set -eu
+cd "$(dirname "$0")/.."
+
+BIN=${BIN:-.build-release/release}
+dist=dist
+version=$("$BIN/vtactl" --version | sed 's/.* //')
+architecture=$(dpkg --print-architecture)
+name=vta_${version}_$architecture
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+chmod 0755 "$root"
+
+BIN=$BIN DESTDIR=$root scripts/install.sh install
+scripts/manpages.py "$BIN" "$root/man"
+for page in "$root"/man/*; do
+  install -D -m 0644 "$page" "$root/usr/share/man/man${page##*.}/${page##*/}"
+  gzip -9n "$root/usr/share/man/man${page##*.}/${page##*/}"
+done
+rm -rf "$root/man"
+for shell in bash:bash-completion/completions/vtactl zsh:zsh/vendor-completions/_vtactl fish:fish/vendor_completions.d/vtactl.fish; do
+  target=$root/usr/share/${shell#*:}
+  mkdir -p "${target%/*}"
+  "$BIN/vtactl" --generate-completion-script "${shell%%:*}" >"$target"
+done
+
+mkdir -p "$dist"
+tar --create --gzip --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" \
+  --file "$dist/$name.tar.gz" --directory "$root" --transform "s|^\.|vta-$version|" .
+
+# The libraries that the programs are linked with, as their packages name them.
+mkdir -p "$root/DEBIAN" "$root/debian"
+echo "Source: vta" >"$root/debian/control"
+depends=$(cd "$root" && dpkg-shlibdeps -O --ignore-missing-info usr/bin/vtad usr/bin/vtactl | sed 's/^shlibs:Depends=//')
+rm -rf "$root/debian"
+cat >"$root/DEBIAN/control" <<CONTROL
+Package: vta
+Version: $version
+Architecture: $architecture
+Maintainer: The VTA project <vta@localhost>
+Installed-Size: $(du -sk "$root" | cut -f1)
+Depends: $depends, adduser | systemd
+Section: science
+Priority: optional
+Description: driver, runtime and compiler for the VTA accelerator
+ vtad serves models on VTA, the open deep-learning accelerator for FPGA boards, or on its simulator, to Triton's clients;
+ vtactl compiles ONNX models for it and runs them.
+CONTROL
+echo /etc/vtad/vtad.json >"$root/DEBIAN/conffiles"
+cat >"$root/DEBIAN/postinst" <<'SCRIPT'
+#!/bin/sh
+set -e
+if [ "$1" = configure ]; then
+  if command -v systemd-sysusers >/dev/null; then
+    systemd-sysusers vtad.conf
+  else
+    adduser --quiet --system --group --home /var/lib/vtad --no-create-home vta
+  fi
+  if [ -d /run/systemd/system ]; then
+    systemctl daemon-reload
+    systemctl try-restart vtad.service || true
+  fi
+fi
+SCRIPT
+cat >"$root/DEBIAN/prerm" <<'SCRIPT'
+#!/bin/sh
+set -e
+if [ "$1" = remove ] && [ -d /run/systemd/system ]; then systemctl stop vtad.socket vtad.service || true; fi
+SCRIPT
+chmod 0755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm"
+dpkg-deb --root-owner-group --build "$root" "$dist/$name.deb" >/dev/null
+echo "$dist/$name.deb"
+echo "$dist/$name.tar.gz"
