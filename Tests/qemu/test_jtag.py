@@ -1,8 +1,8 @@
 """`make test-qemu`, second part: vtactl jtag against cables in a real Linux kernel.
 
-The cables are played by vta-cable-player, which plugs them into the guest kernel's virtual host controller (vhci-hcd). From there
-on all is real: enumeration, the kernel's serial driver, usbfs, libusb. Beside them there is QEMU's usb-serial, which is an FTDI chip
-that nobody here wrote.
+The cables are played by vta-cable-player, which plugs them into the guest kernel's virtual host controller (vhci-hcd).
+From there on all is real: enumeration, the kernel's serial driver, usbfs, libusb. Beside them there is QEMU's
+usb-serial, which is an FTDI chip that nobody here wrote.
 """
 
 import random
@@ -26,7 +26,7 @@ TIME_LIMIT = 600
 
 
 def bit_file(part, idcode, byte_count):
-    """A .bit file as Vivado writes it around `byte_count` bytes that configure the played device, and its header's length."""
+    """A .bit file as Vivado writes it, with `byte_count` bytes that configure a played device; its header's length."""
     words = [0xBB, 0x11220044, 0xFFFFFFFF, 0xFFFFFFFF, 0xAA995566, 0x20000000, 0x30018001, idcode]
     end = [0x30008001, 0x0000000D] + [0x20000000] * 4
     payload = b"\xff" * 32 + b"".join(word.to_bytes(4, "big") for word in words)
@@ -66,7 +66,13 @@ def main():
     copy(HERE / "guest/checks.sh", checks / "checks.sh")
     initramfs = CACHE / "jtag.cpio"
     make_initramfs(tree, HERE / "guest/jtag-init", initramfs)
-    usb = ["-device", "qemu-xhci", "-chardev", "null,id=line", "-device", "usb-serial,chardev=line"]
+    # A serial line on which zeros come, without end.
+    line = CACHE / "jtag.line"
+    for end, device in ((".in", "/dev/zero"), (".out", "/dev/null")):
+        line.with_suffix(line.suffix + end).unlink(missing_ok=True)
+        line.with_suffix(line.suffix + end).symlink_to(device)
+    usb = ["-device", "qemu-xhci", "-chardev", f"pipe,id=line,path={line}"]
+    usb += ["-device", "usb-serial,always-plugged=on,chardev=line"]
     machine = Machine(kernel, initramfs, *usb, console=CACHE / "jtag.console")
     conclude(machine, machine.run(TIME_LIMIT, lambda request: None), expected(HERE / "guest/jtag-init"))
 
