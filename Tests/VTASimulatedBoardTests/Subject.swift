@@ -56,12 +56,12 @@ struct Subject: Sendable, CustomTestStringConvertible {
 
   /// Every name in the list is one way in which a board may be set up.
   private static func board(
-    _ board: String, _ set_up: String, _ memory: MemoryChoice = .any,
+    _ board: String, _ setUp: String, _ memory: MemoryChoice = .any,
     _ change: @escaping @Sendable (inout SimulatedBoard.Options) -> Void = { _ in }
   ) -> Subject? {
     guard let description = Board.named(board) else { return nil }
     return Subject(
-      "\(board), \(set_up)", device: "auto", target: description.target, memory: memory
+      "\(board), \(setUp)", device: "auto", target: description.target, memory: memory
     ) {
       var options = SimulatedBoard.Options()
       change(&options)
@@ -89,7 +89,7 @@ struct Subject: Sendable, CustomTestStringConvertible {
       board("pynq-z1", "no flag behind done") { $0.hasDoneFlag = false },
       board("de10-nano", "/dev/cma") { $0.memory = [.cmaDevice] },
       board("ultra96-v1", "dma-heap") { $0.memory = [.dmaHeap] },
-      board("ultra96-v1", "huge pages") { $0.memory = [.hugePages] },
+      board("ultra96-v1", "huge pages", .named(kind: .hugePages, name: nil)) { $0.memory = [.hugePages] },
       board("zcu104", "reserved memory through /dev/mem", .named(kind: .reserved, name: nil)) {
         $0.memory = [.reserved(64 << 20)]
       },

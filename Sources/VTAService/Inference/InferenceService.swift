@@ -26,7 +26,7 @@ struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol {
   func serverReady(
     request: ServerRequest<Inference_ServerReadyRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_ServerReadyResponse> {
-    let isReady = await models.isReady && device.description.state == .ready && !drain.hasBegun
+    let isReady = await models.isReady && device.description.isServing && !drain.hasBegun
     return ServerResponse(message: .with { $0.ready = isReady })
   }
 
@@ -135,6 +135,10 @@ extension InferenceService {
     response.modelName = model.name
     response.modelVersion = model.version
     response.id = request.id
+    // Nobody shall take the simulator's answer for the board's.
+    if let reason = result.fallback {
+      response.parameters["vta_fallback"] = .with { $0.stringParam = reason }
+    }
     try outputs.fill(&response, from: result)
     return response
   }
