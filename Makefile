@@ -22,6 +22,7 @@ test: check .venv
 test-qemu: build
 	scripts/setup.sh $(QEMU_PACKAGES)
 	VTA_BIN=$(BIN) python3 Tests/qemu/test_kernel.py
+	VTA_BIN=$(BIN) python3 Tests/qemu/test_jtag.py
 
 test-system: build
 	scripts/setup.sh $(QEMU_PACKAGES) debootstrap

@@ -123,6 +123,10 @@ let package = Package(
     .target(
       name: "VTACableModels", dependencies: ["VTAJTAG"], path: "Tests/VTACableModels", swiftSettings: settings
     ),
+    // Plugs them into a kernel: `make test-qemu`.
+    .executableTarget(
+      name: "vta-cable-player", dependencies: ["VTAJTAG", "VTACableModels", arguments],
+      path: "Tests/vta-cable-player", swiftSettings: settings),
     .testTarget(
       name: "VTAJTAGTests", dependencies: ["VTA", "VTAJTAG", "VTACableModels"], swiftSettings: settings),
 

@@ -72,6 +72,8 @@ extension SimulatedBoard {
     /// Whether pagemap shows frame numbers: not from Linux 6.8 on for dma-heap buffers, nor without CAP_SYS_ADMIN.
     package var showsPageFrames = true
     package var user = User()
+    /// Whether the flag behind `done` works. What generates the registers says it does; no board was asked.
+    package var hasDoneFlag = true
     package var isRecording = true
 
     package init() {}
@@ -125,7 +127,7 @@ extension SimulatedBoard {
         parts.append(device)
       case .dmaHeap:
         DMAHeap.add("linux,cma", to: files, memory) { [unowned self] in install($0, $1) }
-      case .cmaDevice: CMADevice.add(to: files, memory) { [unowned self] in mapping(of: $0)?.block }
+      case .cmaDevice: CMADevice.add(to: files, memory)
       case .hugePages:
         // Not from the pool: pages of the kernel's, below it.
         let size: UInt64 = 64 << 20
@@ -133,14 +135,33 @@ extension SimulatedBoard {
           pool: memory.pool.lowerBound - size..<memory.pool.lowerBound, isCoherent: options.isCoherent)
         memory.neighbours.append(pages)
         HugePageFile.add(to: files, pages)
+        files.add("/proc/mounts", text: "hugetlbfs /dev/hugepages hugetlbfs rw,relatime,pagesize=2M 0 0")
       case .reserved(let byteCount):
         guard let count = Int(exactly: byteCount) else { continue }
         reserved = memory.reserve(
           address: memory.pool.lowerBound - (128 << 20) - byteCount, byteCount: count)
-        if let reserved { parts.append(reserved) }
+        if let reserved {
+          parts.append(reserved)
+          describe(reserved)
+        }
       }
     }
     return reserved
+  }
+
+  /// As a node of the device tree, with two cells for addresses and two for sizes.
+  private func describe(_ reserved: MemoryBlock) {
+    func cells(_ values: UInt64...) -> Attribute {
+      let bytes = values.flatMap { value in withUnsafeBytes(of: value.bigEndian) { Array($0) } }
+      return Attribute(permissions: 0o444, read: { () throws(Errno) in bytes })
+    }
+    let two: Attribute.Read = { () throws(Errno) in [0, 0, 0, 2] }
+    let folder = "/proc/device-tree/reserved-memory"
+    let node = "\(folder)/vta@\(String(reserved.address, radix: 16))"
+    files.add("\(folder)/#address-cells", Attribute(permissions: 0o444, read: two))
+    files.add("\(folder)/#size-cells", Attribute(permissions: 0o444, read: two))
+    files.add("\(node)/reg", cells(reserved.address, UInt64(reserved.byteCount)))
+    files.add("\(node)/no-map", Attribute(permissions: 0o444, read: { () throws(Errno) in [] }))
   }
 
   private func assembleUIO(_ options: Options, _ reserved: MemoryBlock?) {

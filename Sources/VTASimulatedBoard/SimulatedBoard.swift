@@ -53,7 +53,8 @@ package final class SimulatedBoard: @unchecked Sendable {
     let memory = PhysicalMemory(pool: options.pool(of: board), isCoherent: options.isCoherent)
     let window = board.memory
     accelerator = Accelerator.make(
-      board, clock: clock, faults: faults, memory: { memory.seenByDevice(window) })
+      board, hasDoneFlag: options.hasDoneFlag, clock: clock, faults: faults,
+      memory: { memory.seenByDevice(window) })
     accelerator.complain = journal.complain
     fabric = Fabric(
       board, accelerator, faults: faults, areBridgesEnabled: options.areBridgesEnabled, note: journal.note,

@@ -42,6 +42,8 @@ package final class ConfigurationLogic {
   package private(set) var isInit = true
   package private(set) var isStarted = false
   package private(set) var clears = 0
+  /// A device whose supply fails never finishes.
+  package var neverClears = false
   private var clearing = 0
   private var clearedClocks = 0
   private var startClocks = 0
@@ -80,7 +82,7 @@ package final class ConfigurationLogic {
   func idled(_ clocks: Int) {
     if clearing > 0 {
       clearing -= clocks
-      if clearing <= 0 { isInit = true }
+      if clearing <= 0 { isInit = !neverClears }
     } else {
       clearedClocks += clocks
     }

@@ -85,6 +85,7 @@ package final class FakeBlaster1: FakeDevice {
   }
 
   package func controlIn(_ request: USBRequest, byteCount: Int) -> [UInt8]? { nil }
+  package var hasAnswer: Bool { !logic.answers.isEmpty }
 
   package func bulkOut(_ endpoint: UInt8, _ bytes: UnsafeRawBufferPointer) -> Int {
     precondition(endpoint == 0x02)
@@ -214,6 +215,8 @@ package final class FakeBlaster2: FakeDevice {
     }
     logic.take(byte)
   }
+
+  package var hasAnswer: Bool { !output.isEmpty }
 
   package func bulkIn(_ endpoint: UInt8, byteCount: Int, now: Duration) -> [UInt8]? {
     precondition(endpoint == 0x88 && byteCount >= 512)

@@ -13,6 +13,8 @@ package protocol FakeDevice: AnyObject {
   func controlIn(_ request: USBRequest, byteCount: Int) -> [UInt8]?
   /// - Returns: bytes taken; 0 while the device is full.
   func bulkOut(_ endpoint: UInt8, _ bytes: UnsafeRawBufferPointer) -> Int
+  /// Whether a transfer towards the host would bring more than status.
+  var hasAnswer: Bool { get }
   /// - Returns: `nil` while the device has nothing.
   func bulkIn(_ endpoint: UInt8, byteCount: Int, now: Duration) -> [UInt8]?
 }

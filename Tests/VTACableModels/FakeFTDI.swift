@@ -101,7 +101,12 @@ package final class FakeFTDI: FakeDevice {
     return true
   }
 
-  package func controlIn(_ request: USBRequest, byteCount: Int) -> [UInt8]? { nil }
+  /// The latency timer, which the kernel's driver asks for.
+  package func controlIn(_ request: USBRequest, byteCount: Int) -> [UInt8]? {
+    request.request == 0x0A ? [UInt8(latency / .milliseconds(1))] : nil
+  }
+
+  package var hasAnswer: Bool { !answers.isEmpty }
 
   package func bulkOut(_ endpoint: UInt8, _ bytes: UnsafeRawBufferPointer) -> Int {
     precondition(endpoint == 0x02)

@@ -76,6 +76,57 @@ import VTACableModels
   }
 
   @Test(
+    "In chains of other devices in any order the FPGA is found, and gets the same bits",
+    arguments: UInt64(1)...12)
+  func otherChains(seed: UInt64) throws {
+    var generator = SeededGenerator(seed: seed)
+    let fpga = Zynq7000Model(idcode: 0x0372_7093)
+    let others: [TAPModel] = [
+      DebugPortModel(idcode: 0x4BA0_0477), DebugPortModel(idcode: 0x5BA0_0477),
+      // Of one device the instruction length is unknown, and may be concluded.
+      StrangerModel(idcode: seed % 2 == 0 ? 0x1234_5677 : nil, instructionLength: Int(seed) + 1),
+    ]
+    let devices = ([fpga] + others).shuffled(using: &generator)
+    let leading = devices.firstIndex { $0 === fpga } ?? 0
+    let wires = JTAGWires.chain(devices)
+    let setup = BoardUnderTest.Setup(
+      wires: wires, image: Image.words(idcode: 0x0372_7093, part: "7z020clg484", byteCount: 5000),
+      family: .zynq7000, received: { fpga.logic.received }, leading: leading,
+      isConfigured: { fpga.logic.isDone }, complaints: { fpga.logic.complaints })
+    for kind in [CableKind.ft232h, .blaster2] {
+      try kind.make(wires).program(setup)
+      let (bytes, count) = setup.received()
+      #expect(count == 8 * 5000 + leading)
+      #expect(BitString(bytes: bytes, count: count)[leading..<count].bytes == expected(setup.image))
+    }
+  }
+
+  @Test func twoUnknownLengthsAreRefused() throws {
+    let fpga = Zynq7000Model(idcode: 0x0372_7093)
+    let wires = JTAGWires.chain([
+      StrangerModel(idcode: nil, instructionLength: 5), fpga,
+      StrangerModel(idcode: 0x77, instructionLength: 4),
+    ])
+    let setup = BoardUnderTest.zynq7000.setup(hertz: 1)
+    let error = #expect(throws: JTAGError.self) { try CableKind.ft232h.make(wires).program(setup) }
+    #expect(
+      error
+        == .unknownInstructionLength(devices: "unknown 0x00000077, xc7z020, a device without IDCODE"))
+    #expect(fpga.logic.clears == 0)
+  }
+
+  @Test func memoryThatIsNeverCleared() throws {
+    let (wires, fpga) = BoardModel.zynq7000()
+    fpga.logic.neverClears = true
+    let cable = CableKind.ft232h.make(wires)
+    let error = #expect(throws: JTAGError.self) {
+      try cable.program(BoardUnderTest.zynq7000.setup(hertz: 1))
+    }
+    #expect(error == .notCleared(device: "xc7z020"))
+    #expect(cable.isGivenBack)
+  }
+
+  @Test(
     "Data in a wrong order, and a file cut short, leave a device that says so", arguments: CableKind.allCases)
   func notConfigured(kind: CableKind) throws {
     for board in [BoardUnderTest.zynq7000, .zynqMP, .cycloneV] {

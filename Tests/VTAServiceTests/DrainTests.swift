@@ -22,8 +22,8 @@ import VTAModule
         }
         await daemon.stop()
         let expected = TinyModule.input(TinyModule.expected(values))
-        #expect(try await running[0].tensor == expected)
-        #expect(try await waiting[0].tensor == expected)
+        #expect(try await running.outputs[0].tensor == expected)
+        #expect(try await waiting.outputs[0].tensor == expected)
       }
     }
     #expect(!FileManager.default.fileExists(atPath: folder.path("s")))

@@ -34,7 +34,7 @@ import VTAModule
       let file = try TinyModule.file()
       let outputs = try await VTAServiceClient.connect(to: daemon.socketPath) { client in
         try await client.submit(file, as: "mine")
-        return try await client.infer("mine", inputs: ["x": TinyModule.input(Self.values)])
+        return try await client.infer("mine", inputs: ["x": TinyModule.input(Self.values)]).outputs
       }
       #expect(outputs.map(\.name) == ["y"])
       #expect(outputs[0].tensor == TinyModule.input(TinyModule.expected(Self.values)))
@@ -71,7 +71,7 @@ import VTAModule
         // The module carries 5 MiB, and 60000 samples of 16 bytes are under the limit of samples.
         try await client.submit(TinyModule.file(padding: 5 << 20), as: "large")
         let values = (0..<240_000).map { Float($0 % 100) / 4 }
-        let outputs = try await client.infer("large", inputs: ["x": TinyModule.input(values)])
+        let outputs = try await client.infer("large", inputs: ["x": TinyModule.input(values)]).outputs
         #expect(outputs[0].tensor == TinyModule.input(TinyModule.expected(values)))
       }
     }

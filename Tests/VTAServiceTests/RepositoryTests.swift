@@ -106,7 +106,7 @@ import VTAModule
         }
         try await eventually { try await observer.status().modelsPrivate == 1 }
         // Still there, although the one who loaded it first has left.
-        let outputs = try await observer.infer("other", inputs: ["x": TinyModule.input([1, 2, 3, 4])])
+        let outputs = try await observer.infer("other", inputs: ["x": TinyModule.input([1, 2, 3, 4])]).outputs
         #expect(outputs[0].tensor == TinyModule.input([1, 2, 3, 4]))
       }
       try await eventually {

@@ -193,8 +193,14 @@ import VTARuntime
     #expect(UInt64(argument) >= 1 << 29 && argument < 1 << 30)
     #expect(board.poolFreeBytes == free - 8192, "whole pages")
     let bytes = try board.map(file.descriptor, offset: UInt64(argument), byteCount: 8192)
-    bytes[0] = 1
+    var virtual = UInt32(truncatingIfNeeded: UInt(bitPattern: bytes.baseAddress))
+    var size = virtual
+    try file.ioctl(0xC004_F205, "CMA_GET_SIZE", &size)
+    #expect(size == 8192)
     board.unmap(bytes)
+    #expect(board.poolFreeBytes == free - 8192, "a buffer lives until it is freed")
+    try file.ioctl(0x4004_F203, "CMA_FREE", &virtual)
+    #expect(board.poolFreeBytes == free)
     #expect(throws: KernelError.self) { try board.map(file.descriptor, offset: 0, byteCount: 4096) }
   }
 

@@ -8,32 +8,32 @@ private import Synchronization
 #endif
 
 /// USB through libusb-1.0.
+///
+/// A session of libusb learns of changes from udev alone. Where that doesn't run, a session's list stays what it was; so each
+/// look at the bus is a session of its own, and hot-plug events only shorten the waiting.
 package final class LibUSBBus: USBBus {
-  fileprivate let context: OpaquePointer
-  /// Devices that came or went; written by libusb's thread or ours.
+  /// Listens.
+  private let session: Session
   private let changes: Changes
   private var hotplug: libusb_hotplug_callback_handle?
   private var changesSeen = 0
 
+  /// Devices that came or went.
   private final class Changes: Sendable {
     let count = Atomic<Int>(0)
   }
 
-  /// How often the list is looked at where libusb can't tell of changes.
+  /// How often the bus is looked at without an event.
   private static let pollInterval = Duration.milliseconds(200)
 
   package init() throws(USBError) {
-    var context: OpaquePointer?
-    let code = libusb_init(&context)
-    guard code == 0, let context else { throw USBError("libusb_init", "bus", .init(code)) }
-    self.context = context
+    session = try Session()
     changes = Changes()
     if libusb_has_capability(UInt32(LIBUSB_CAP_HAS_HOTPLUG.rawValue)) != 0 { registerHotplug() }
   }
 
   deinit {
-    if let hotplug { libusb_hotplug_deregister_callback(context, hotplug) }
-    libusb_exit(context)
+    if let hotplug { libusb_hotplug_deregister_callback(session.context, hotplug) }
   }
 
   private func registerHotplug() {
@@ -42,7 +42,7 @@ package final class LibUSBBus: USBBus {
       LIBUSB_HOTPLUG_EVENT_DEVICE_ARRIVED.rawValue | LIBUSB_HOTPLUG_EVENT_DEVICE_LEFT.rawValue
     // SAFETY: the callback is deregistered before `changes` ends.
     let code = libusb_hotplug_register_callback(
-      context, CInt(events), 0, LIBUSB_HOTPLUG_MATCH_ANY, LIBUSB_HOTPLUG_MATCH_ANY,
+      session.context, CInt(events), 0, LIBUSB_HOTPLUG_MATCH_ANY, LIBUSB_HOTPLUG_MATCH_ANY,
       LIBUSB_HOTPLUG_MATCH_ANY,
       { _, _, _, data in
         guard let data else { return 0 }
@@ -53,44 +53,30 @@ package final class LibUSBBus: USBBus {
     if code == 0 { hotplug = handle }
   }
 
-  package func devices() throws(USBError) -> [USBDevice] { try withDevices { $0.map(\.0) } }
+  package func devices() throws(USBError) -> [USBDevice] {
+    try Session().withDevices { $0.map(\.device) }
+  }
 
   package func open(_ device: USBDevice) throws(USBError) -> any USBHandle {
+    let session = try Session()
     var handle: OpaquePointer?
-    let code: CInt = try withDevices { all in
-      guard let match = all.first(where: { $0.0 == device }) else { return LIBUSB_ERROR_NO_DEVICE.rawValue }
-      return libusb_open(match.1, &handle)
+    let code: CInt = try session.withDevices { all in
+      guard let match = all.first(where: { $0.device == device }) else {
+        return LIBUSB_ERROR_NO_DEVICE.rawValue
+      }
+      return libusb_open(match.reference, &handle)
     }
     guard code == 0, let handle else { throw USBError("open", device.path, .init(code)) }
-    return LibUSBHandle(handle, device, self)
-  }
-
-  private func withDevices<Value>(_ body: ([(USBDevice, OpaquePointer)]) -> Value) throws(USBError) -> Value {
-    var list: UnsafeMutablePointer<OpaquePointer?>?
-    let count = libusb_get_device_list(context, &list)
-    guard count >= 0, let list else { throw USBError("list", "bus", .init(CInt(clamping: count))) }
-    defer { libusb_free_device_list(list, 1) }
-    return body(
-      (0..<count).compactMap { index in list[index].flatMap { d in Self.describe(d).map { ($0, d) } } })
-  }
-
-  private static func describe(_ device: OpaquePointer) -> USBDevice? {
-    var descriptor = libusb_device_descriptor()
-    guard libusb_get_device_descriptor(device, &descriptor) == 0 else { return nil }
-    var ports = [UInt8](repeating: 0, count: 7)
-    let count = libusb_get_port_numbers(device, &ports, CInt(ports.count))
-    return USBDevice(
-      vendor: descriptor.idVendor, product: descriptor.idProduct, release: descriptor.bcdDevice,
-      bus: libusb_get_bus_number(device), address: libusb_get_device_address(device),
-      ports: Array(ports.prefix(max(0, Int(count)))))
+    return LibUSBHandle(handle, device, session)
   }
 
   package func waitForChange(until deadline: ContinuousClock.Instant) throws(USBError) {
-    if hotplug == nil { return sleep(min(Self.pollInterval, max(.zero, deadline - now))) }
-    while changes.count.load(ordering: .relaxed) == changesSeen, now < deadline {
-      let left = min(Self.pollInterval, max(.zero, deadline - now)).components
+    let end = min(deadline, now + Self.pollInterval)
+    guard hotplug != nil else { return sleep(max(.zero, end - now)) }
+    while changes.count.load(ordering: .relaxed) == changesSeen, now < end {
+      let left = max(.zero, end - now).components
       var timeout = timeval(tv_sec: 0, tv_usec: Int(left.attoseconds / 1_000_000_000_000))
-      let code = libusb_handle_events_timeout_completed(context, &timeout, nil)
+      let code = libusb_handle_events_timeout_completed(session.context, &timeout, nil)
       guard code == 0 || code == LIBUSB_ERROR_INTERRUPTED.rawValue else {
         throw USBError("wait for devices", "bus", .init(code))
       }
@@ -105,6 +91,44 @@ package final class LibUSBBus: USBBus {
     var time = timespec(tv_sec: time_t(parts.seconds), tv_nsec: Int(parts.attoseconds / 1_000_000_000))
     var left = timespec()
     while nanosleep(&time, &left) != 0, errno == EINTR { time = left }
+  }
+}
+
+/// A session of libusb, which ends when nobody refers to it any more.
+private final class Session {
+  let context: OpaquePointer
+
+  init() throws(USBError) {
+    var context: OpaquePointer?
+    let code = libusb_init(&context)
+    guard code == 0, let context else { throw USBError("libusb_init", "bus", .init(code)) }
+    self.context = context
+  }
+
+  deinit { libusb_exit(context) }
+
+  func withDevices<Value>(
+    _ body: ([(device: USBDevice, reference: OpaquePointer)]) -> Value
+  ) throws(USBError) -> Value {
+    var list: UnsafeMutablePointer<OpaquePointer?>?
+    let count = libusb_get_device_list(context, &list)
+    guard count >= 0, let list else { throw USBError("list", "bus", .init(CInt(clamping: count))) }
+    defer { libusb_free_device_list(list, 1) }
+    return body(
+      (0..<count).compactMap { index in
+        list[index].flatMap { reference in Self.describe(reference).map { ($0, reference) } }
+      })
+  }
+
+  private static func describe(_ device: OpaquePointer) -> USBDevice? {
+    var descriptor = libusb_device_descriptor()
+    guard libusb_get_device_descriptor(device, &descriptor) == 0 else { return nil }
+    var ports = [UInt8](repeating: 0, count: 7)
+    let count = libusb_get_port_numbers(device, &ports, CInt(ports.count))
+    return USBDevice(
+      vendor: descriptor.idVendor, product: descriptor.idProduct, release: descriptor.bcdDevice,
+      bus: libusb_get_bus_number(device), address: libusb_get_device_address(device),
+      ports: Array(ports.prefix(max(0, Int(count)))))
   }
 }
 
@@ -129,12 +153,12 @@ private final class LibUSBHandle: USBHandle {
   private var handle: OpaquePointer?
   private let device: USBDevice
   /// Outlives the handle, as libusb demands.
-  private let bus: LibUSBBus
+  private let session: Session
 
-  init(_ handle: OpaquePointer, _ device: USBDevice, _ bus: LibUSBBus) {
+  init(_ handle: OpaquePointer, _ device: USBDevice, _ session: Session) {
     self.handle = handle
     self.device = device
-    self.bus = bus
+    self.session = session
   }
 
   deinit { close() }

@@ -5,7 +5,7 @@ package protocol USBBus: AnyObject {
   /// All devices that are plugged in, without opening any.
   func devices() throws(USBError) -> [USBDevice]
   func open(_ device: USBDevice) throws(USBError) -> any USBHandle
-  /// Returns when a device was plugged in or pulled out since the last call, and at the deadline.
+  /// Returns when a device was plugged in or pulled out since the last call, at the deadline, and now and then.
   func waitForChange(until deadline: ContinuousClock.Instant) throws(USBError)
 
   var now: ContinuousClock.Instant { get }

@@ -1,5 +1,6 @@
 internal import Logging
 internal import VTA
+internal import VTAModule
 
 /// The ladder from a board's description to a device that has passed its self-test. What fails throws, and what was
 /// opened before it is closed.
@@ -26,26 +27,62 @@ struct BoardOpening {
   }
 
   func open(_ way: Registers) throws(DeviceError) -> DeviceName.Opened {
-    let board: Board
+    var board: Board
     if let known = self.board { board = known } else { board = try detected() }
-    let target: Target
+    var target: Target
     if let text = options.target {
       target = try DeviceName.target(named: text, of: name)
     } else {
       target = board.target
     }
-    let (registers, resolved, note) = try bind(way, board)
+    let (bitstream, known) = try self.bitstream()
+    if let known {
+      board = board.configured(with: known)
+      if options.target == nil { target = known.target }
+    }
+    let found = Found()
     let backend = try MemoryMappedBackend(
       MemoryMappedBackend.Parts(
-        board: board, target: target, kernel: kernel, registers: registers,
-        memory: try options.memory.open(beside: board.registers, on: kernel),
-        headroom: CMAHeadroom(kernel: kernel, byteCount: 0),
-        stallLimit: options.stallLimit))
+        board: board, target: target, kernel: kernel,
+        memory: try options.memory.open(on: kernel, for: board),
+        headroom: CMAHeadroom(kernel: kernel, byteCount: Self.headroom(bitstream, board)),
+        bitstream: bitstream, stallLimit: options.stallLimit, logger: options.logger,
+        bind: { [board] () throws(DeviceError) in
+          let (registers, name, note) = try bind(way, board)
+          found.name = name
+          found.note = note
+          return registers
+        }))
     return DeviceName.Opened(
       description: DeviceDescription(
-        name: name.hasPrefix("simulated-board:") ? name : resolved, kind: .board, target: target, note: note,
+        name: name == "auto" ? found.name : name, kind: .board, target: target, note: found.note,
         hardware: backend.hardware),
       backend: backend)
+  }
+
+  /// What was learnt when the registers were found.
+  private final class Found {
+    var name = ""
+    var note: String?
+  }
+
+  /// The file to configure the FPGA with, and what is known of it.
+  private func bitstream() throws(DeviceError) -> (Bitstream?, KnownBitstream?) {
+    guard let path = options.bitstream else { return (nil, nil) }
+    do {
+      let bitstream = try Bitstream(try File.read(path, limit: Bitstream.byteCountMax))
+      let folders = path.split(separator: "/", omittingEmptySubsequences: false).dropLast()
+      let catalogue = try BitstreamCatalogue(folder: folders.isEmpty ? "." : folders.joined(separator: "/"))
+      return (bitstream, catalogue.recognise(bitstream))
+    } catch {
+      throw .bitstreamUnusable(reason: "\(path): \(error)")
+    }
+  }
+
+  /// Only ZynqMP's driver copies the whole file into contiguous memory.
+  private static func headroom(_ bitstream: Bitstream?, _ board: Board) -> UInt64 {
+    guard let bitstream, board.configuration.family == .zynqUltraScale else { return 0 }
+    return UInt64(bitstream.payload.count)
   }
 
   private func detected() throws(DeviceError) -> Board {

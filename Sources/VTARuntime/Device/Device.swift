@@ -1,20 +1,32 @@
+internal import Logging
+internal import VTA
 internal import VTAModule
 
 /// A backend, the models on it and its state. Lives on the device's thread; everything here is synchronous.
 final class Device {
   private let backend: any DeviceBackend
   private let shared: SharedDescription
+  private let options: DeviceOptions
   private var models: [UInt64: ResidentModel] = [:]
   private var nextIdentifier: UInt64 = 1
+  /// Without a good run in between.
+  private var failures = 0
+  private var fallback: SimulatorFallback?
 
-  init(backend: any DeviceBackend, shared: SharedDescription) {
+  init(backend: any DeviceBackend, shared: SharedDescription, options: DeviceOptions) {
     self.backend = backend
     self.shared = shared
+    self.options = options
   }
 
   /// - Throws: ``RuntimeError``, ``DeviceError``.
   func load(_ module: Module) throws -> ResidentModel {
-    try checkState()
+    do throws(DeviceError) {
+      try makeReady()
+    } catch {
+      breakDown(error)
+      throw error
+    }
     let model = try ModelLoader(backend: backend).load(module, identifier: nextIdentifier)
     models[nextIdentifier] = model
     nextIdentifier += 1
@@ -22,41 +34,132 @@ final class Device {
   }
 
   func unload(_ identifier: UInt64) {
+    fallback?.unload(identifier)
     guard let model = models.removeValue(forKey: identifier) else { return }
     backend.free(model.arena)
   }
 
+  /// A run that the hardware fails is tried once more after a reset.
   /// - Throws: ``RuntimeError``, ``DeviceError``, `CancellationError`.
   func run(_ request: RunRequest) throws -> RunResult {
-    try checkState()
     guard let model = models[request.model] else { throw RuntimeError.modelUnloaded(name: request.name) }
-    do {
-      return try ModelRun(request: request, model: model, backend: backend).result()
-    } catch DeviceError.deadlineExceeded {
-      reset()
-      throw RuntimeError.deadlineExceeded
-    } catch let error as DeviceError {
-      reset()
-      throw error
+    var problem = DeviceError.closed
+    for _ in 1...2 {
+      do {
+        try makeReady()
+        let result = try ModelRun(request: request, model: model, backend: backend).result()
+        failures = 0
+        return result
+      } catch DeviceError.deadlineExceeded {
+        throw RuntimeError.deadlineExceeded
+      } catch let error as DeviceError where backend.hardware != nil {
+        problem = error
+        breakDown(error)
+      }
     }
+    guard options.onFailure == .simulator else { throw problem }
+    return try answerOnSimulator(request, model.module, because: problem)
   }
 
   func close() {
     for identifier in models.keys { unload(identifier) }
-    shared.setState(.closed)
+    become(.closed)
   }
 
-  private func checkState() throws(DeviceError) {
-    if case .failed(let reason) = shared.value.state { throw .failed(reason: reason) }
+  // MARK: Failure and recovery
+
+  private var state: DeviceState { shared.value.state }
+
+  private func become(_ next: DeviceState) {
+    precondition(state.canBecome(next), "a device does not go from \(state) to \(next)")
+    shared.setState(next)
   }
 
-  /// Nothing runs after a failure before the device is as after power-up.
-  private func reset() {
+  /// Recovers the device if that is needed.
+  private func makeReady() throws(DeviceError) {
+    switch state {
+    case .ready: return
+    case .outOfService(let reason): throw .failed(reason: reason)
+    case .closed: throw .closed
+    case .recovering: break
+    }
     do {
       try backend.reset()
+      // The accelerator may have written anywhere in its memory before it was stopped.
+      for model in models.values { try ModelLoader(backend: backend).restore(model) }
     } catch {
-      shared.setState(.failed("\(error)"))
+      throw (error as? DeviceError) ?? .failed(reason: "a model could not be restored: \(error)")
     }
+    become(.ready)
+    shared.update { $0.recoveries += 1 }
+    options.logger.notice(
+      "device recovered", metadata: ["device": "\(shared.value.name)", "models": "\(models.count)"])
+  }
+
+  private func breakDown(_ error: DeviceError) {
+    // Refused before anything was tried.
+    switch state {
+    case .outOfService, .closed: return
+    case .ready, .recovering: break
+    }
+    failures += 1
+    let device = shared.value.name
+    become(.recovering("\(error)"))
+    if failures < DeviceState.failuresMax {
+      options.logger.error(
+        "device failed: \(error)", metadata: ["device": "\(device)", "failures": "\(failures)"])
+    } else {
+      become(.outOfService("\(error)"))
+      options.logger.critical(
+        "device out of service after \(failures) failures: \(error); repair it and restart vtad",
+        metadata: ["device": "\(device)"])
+    }
+  }
+
+  private func answerOnSimulator(
+    _ request: RunRequest, _ module: Module, because problem: DeviceError
+  ) throws -> RunResult {
+    options.logger.warning(
+      "answered by the simulator", metadata: ["model": "\(request.name)", "because": "\(problem)"])
+    let simulator: SimulatorFallback
+    if let fallback {
+      simulator = fallback
+    } else {
+      simulator = try SimulatorFallback(options.simulator)
+      fallback = simulator
+    }
+    var result = try simulator.run(request, module)
+    result.fallback = "\(problem)"
+    return result
+  }
+}
+
+/// The simulator in place of an accelerator that failed.
+private final class SimulatorFallback {
+  private let backend: SimulatorBackend
+  private var models: [UInt64: ResidentModel] = [:]
+
+  init(_ options: SimulatorOptions) throws(DeviceError) {
+    backend = try SimulatorBackend(target: nil, options)
+  }
+
+  func run(_ request: RunRequest, _ module: Module) throws -> RunResult {
+    let model: ResidentModel
+    if let loaded = models[request.model] {
+      model = loaded
+    } else {
+      model = try ModelLoader(backend: backend).load(module, identifier: request.model)
+      models[request.model] = model
+    }
+    do {
+      return try ModelRun(request: request, model: model, backend: backend).result()
+    } catch DeviceError.deadlineExceeded {
+      throw RuntimeError.deadlineExceeded
+    }
+  }
+
+  func unload(_ identifier: UInt64) {
+    if let model = models.removeValue(forKey: identifier) { backend.free(model.arena) }
   }
 }
 

@@ -24,34 +24,32 @@ package struct DeviceDescription: Hashable, Sendable {
     package var coherencyReason: String
   }
 
-  package enum State: Hashable, Sendable, CustomStringConvertible {
-    case ready
-    /// A reset failed; every call is refused with the reason.
-    case failed(String)
-    case closed
-
-    package var description: String {
-      switch self {
-      case .ready: "ready"
-      case .failed(let reason): "failed: \(reason)"
-      case .closed: "closed"
-      }
-    }
-  }
-
   /// As it was asked for, resolved: `sim`, `sim:ultra96` (never `auto`).
   package var name: String
   package var kind: Kind
   /// `nil`: the device takes on each module's target.
   package var target: Target?
-  package var state: State
+  package var state: DeviceState
   /// What the user must know of the choice, e.g. that `auto` found no board; `nil` if there is nothing to say.
   package var note: String?
   /// `nil` for simulators, and until a board is open.
   package var hardware: Hardware?
+  /// Resets after failures, since the start.
+  package var recoveries: UInt64 = 0
+  /// The simulator answers what the device can't.
+  package var hasFallback = false
+
+  /// A request that comes now is answered.
+  package var isServing: Bool {
+    switch state {
+    case .ready, .recovering: true
+    case .outOfService: hasFallback
+    case .closed: false
+    }
+  }
 
   package init(
-    name: String, kind: Kind, target: Target?, state: State = .ready, note: String? = nil,
+    name: String, kind: Kind, target: Target?, state: DeviceState = .ready, note: String? = nil,
     hardware: Hardware? = nil
   ) {
     self.name = name

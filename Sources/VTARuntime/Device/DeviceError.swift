@@ -13,6 +13,9 @@ package enum DeviceError: Error, Equatable, CustomStringConvertible {
   /// Memory that is there but can't serve an accelerator.
   case memoryUnusable(name: String, reason: String)
   case selfTestFailed(reason: String)
+  /// The FPGA holds no design that can be used, or could not be configured.
+  case fpga(FPGAError)
+  case bitstreamUnusable(reason: String)
   case threadFailed(code: Int32)
   /// A fixed device got a module for another target.
   case wrongTarget(device: Target, module: Target)
@@ -26,7 +29,7 @@ package enum DeviceError: Error, Equatable, CustomStringConvertible {
   /// Its registers don't answer as registers do.
   case unresponsive(reason: String)
   case deadlineExceeded
-  /// A failed reset left the device unusable.
+  /// The device is out of service.
   case failed(reason: String)
   case closed
 
@@ -41,6 +44,8 @@ package enum DeviceError: Error, Equatable, CustomStringConvertible {
     case .noBoard(let name, let reasons):
       "the device \(name) can't be opened: \(reasons.joined(separator: "; ")); see vtactl doctor"
     case .memoryUnusable(let name, let reason): "\(name) can't be the accelerator's memory: \(reason)"
+    case .fpga(let error): error.description
+    case .bitstreamUnusable(let reason): "the bitstream can't be used: \(reason)"
     case .selfTestFailed(let reason): "the device failed its self-test: \(reason)"
     case .threadFailed(let code):
       "the system gave no thread for the device (error \(code)); stop other programs or raise the limit"
@@ -56,7 +61,7 @@ package enum DeviceError: Error, Equatable, CustomStringConvertible {
     case .stalled(let report): "the accelerator stopped in the middle of a run: \(report)"
     case .unresponsive(let reason): "the accelerator does not answer: \(reason)"
     case .deadlineExceeded: "the deadline passed before the run was done; allow more time"
-    case .failed(let reason): "the device is out of order since a reset failed: \(reason)"
+    case .failed(let reason): "the device is out of service: \(reason)"
     case .closed: "the device is closed"
     }
   }

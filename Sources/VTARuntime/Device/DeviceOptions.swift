@@ -20,6 +20,8 @@ package struct DeviceOptions: Sendable {
   /// What the FPGA is configured as, a target's name or `FILE.json`; `nil`: what the board's bitstream usually is.
   package var target: String?
   package var memory = MemoryChoice.any
+  /// A file to configure the FPGA with, at the start and after a failure; `nil`: it is left as it is.
+  package var bitstream: String?
   /// No simulator instead of a board.
   package var requiresHardware = false
   package var onFailure = OnFailure.error

@@ -15,16 +15,18 @@ package final class DeviceWorker: Sendable {
   package static func open(
     _ name: String, _ options: DeviceOptions = DeviceOptions()
   ) throws(DeviceError) -> DeviceWorker {
-    try DeviceWorker(DeviceName.resolve(name, options))
+    try DeviceWorker(DeviceName.resolve(name, options), options)
   }
 
-  private init(_ open: @escaping DeviceName.Open) throws(DeviceError) {
+  private init(_ open: @escaping DeviceName.Open, _ options: DeviceOptions) throws(DeviceError) {
     let opened = Mutex<SharedDescription?>(nil)
     thread = try DeviceThread { () throws(DeviceError) in
       let device = try open()
-      let shared = SharedDescription(device.description)
+      var description = device.description
+      description.hasFallback = options.onFailure == .simulator && description.kind != .simulator
+      let shared = SharedDescription(description)
       opened.withLock { $0 = shared }
-      return Device(backend: device.backend, shared: shared)
+      return Device(backend: device.backend, shared: shared, options: options)
     }
     // The thread has opened the device before it was given to us.
     guard let shared = opened.withLock({ $0 }) else { throw .closed }
@@ -56,7 +58,7 @@ package final class DeviceWorker: Sendable {
   /// - Parameters:
   ///   - inputs: by name; the batch axis first with any N ≥ 1.
   ///   - deadline: from now, waiting included; `nil`: none. It is looked at before the start and between the programs of
-  ///     a run; a program that runs is not stopped by it.
+  ///     a run; a program that runs is not stopped by it, but by a limit of its own.
   ///   - dumpTensors: fill in ``RunResult/deviceTensors``.
   /// - Throws: ``RuntimeError``, ``DeviceError`` or `CancellationError`. Unfit inputs are refused before the device is
   ///   involved.
@@ -114,7 +116,9 @@ final class SharedDescription: Sendable {
 
   var value: DeviceDescription { storage.withLock { $0 } }
 
-  func setState(_ state: DeviceDescription.State) { storage.withLock { $0.state = state } }
+  func setState(_ state: DeviceState) { update { $0.state = state } }
+
+  func update(_ change: (inout DeviceDescription) -> Void) { storage.withLock { change(&$0) } }
 }
 
 /// Set once when the caller's task is cancelled.

@@ -68,7 +68,7 @@ struct ModelLoader {
     }
     let programs = try module.programs.indices.map { index in
       try load(
-        program: index, of: module, regions: regions, at: arena[module.regions.count + index])
+        program: index, of: module, regions: regions, at: arena[module.regions.count + index], isNew: isNew)
     }
     return ResidentModel(
       identifier: identifier, module: module, hostShapes: module.hostShapes, regions: regions,
@@ -78,7 +78,7 @@ struct ModelLoader {
   }
 
   private func load(
-    program index: Int, of module: Module, regions: [DeviceAddress], at address: DeviceAddress
+    program index: Int, of module: Module, regions: [DeviceAddress], at address: DeviceAddress, isNew: Bool
   ) throws -> ResidentModel.Program {
     let words: [InstructionWords]
     do throws(ProgramPatch.PatchError) {
@@ -87,9 +87,13 @@ struct ModelLoader {
     } catch {
       throw RuntimeError.programRefused(program: index, findings: ["\(error)"])
     }
-    let findings = try ProgramCheck(module: module, regions: regions, window: backend.window).findings(words)
-    guard findings.isEmpty else {
-      throw RuntimeError.programRefused(program: index, findings: findings.map(\.description))
+    // The same words at the same addresses were checked before.
+    if isNew {
+      let findings = try ProgramCheck(module: module, regions: regions, window: backend.window).findings(
+        words)
+      guard findings.isEmpty else {
+        throw RuntimeError.programRefused(program: index, findings: findings.map(\.description))
+      }
     }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(words.count * Limits.instructionBytes)

@@ -7,6 +7,8 @@ package struct RunResult: Sendable {
   package var timings: RunTimings
   /// Every tensor of the accelerator as int8 of shape (N, C, H, W), by name; empty unless it was asked for.
   package var deviceTensors: [String: Tensor]
+  /// Why the simulator gave it instead of the device; `nil`: it did not.
+  package var fallback: String?
 
   package init(
     outputs: [(name: String, tensor: Tensor)], timings: RunTimings, deviceTensors: [String: Tensor]

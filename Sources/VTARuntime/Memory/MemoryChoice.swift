@@ -1,3 +1,5 @@
+internal import VTA
+
 /// Which contiguous memory a device takes: what the configuration names, or the first that is there.
 package enum MemoryChoice: Hashable, Sendable {
   case any
@@ -28,18 +30,20 @@ package enum MemoryChoice: Hashable, Sendable {
     self = .named(kind: kind, name: name)
   }
 
-  /// - Parameter registers: of the board; memory of the same UIO device begins behind them.
   /// - Throws: ``DeviceError/noBoard(name:reasons:)`` with all that was tried.
-  func open(
-    beside registers: Board.Registers, on kernel: any Kernel
-  ) throws(DeviceError) -> any ContiguousMemory {
+  func open(on kernel: any Kernel, for board: Board) throws(DeviceError) -> any ContiguousMemory {
     switch self {
-    case .named(let kind, let name): return try Self.open(kind, name, beside: registers, on: kernel)
+    case .named(let kind, let name): return try Self.open(kind, name, on: kernel, for: board)
     case .any:
       var reasons: [String] = []
-      for kind in Kind.allCases {
+      // Huge pages must be asked for: without cache maintenance, a port that is not coherent would fetch stale
+      // instructions, which nobody verified.
+      for kind in Kind.allCases where kind != .hugePages {
         do throws(DeviceError) {
-          return try Self.open(kind, nil, beside: registers, on: kernel)
+          let memory = try Self.open(kind, nil, on: kernel, for: board)
+          // Some say only now that they can't.
+          if let mode = memory.modes.first { _ = try memory.allocate(Limits.regionAlignment, mode) }
+          return memory
         } catch {
           reasons.append(error.description)
         }
@@ -49,11 +53,11 @@ package enum MemoryChoice: Hashable, Sendable {
   }
 
   private static func open(
-    _ kind: Kind, _ name: String?, beside registers: Board.Registers, on kernel: any Kernel
+    _ kind: Kind, _ name: String?, on kernel: any Kernel, for board: Board
   ) throws(DeviceError) -> any ContiguousMemory {
     switch kind {
     case .uDMABuf: try uDMABuf(name, on: kernel)
-    case .uio: try uio(name, beside: registers, on: kernel)
+    case .uio: try uio(name, on: kernel, for: board)
     case .reserved: try ReservedMemory.deviceTree(name, on: kernel)
     case .cma: try CMADevice(on: kernel)
     case .dmaHeap: try DMAHeap(name, on: kernel)
@@ -85,9 +89,10 @@ package enum MemoryChoice: Hashable, Sendable {
     }
   }
 
-  /// The largest map of a UIO device whose name says that it is memory for the accelerator, without registers in it.
+  /// The largest map of a UIO device; `nil`: of the one whose name says that it is memory for the accelerator. Where the
+  /// map begins with the board's registers, memory is what lies behind them.
   private static func uio(
-    _ name: String?, beside registers: Board.Registers, on kernel: any Kernel
+    _ name: String?, on kernel: any Kernel, for board: Board
   ) throws(DeviceError) -> any ContiguousMemory {
     let wanted = name ?? "vta-memory"
     guard let device = UIODevice.all(on: kernel).first(where: { $0.entry == wanted || $0.name == wanted }),
@@ -95,8 +100,10 @@ package enum MemoryChoice: Hashable, Sendable {
     else {
       throw .memoryUnusable(name: "uio \(wanted)", reason: "there is no such UIO device, or it has no map")
     }
-    let taken = registers.bases.values.filter { map.covers($0, byteCount: 1) }
-      .map { $0.rawValue + registers.window - map.address.rawValue }
-    return try ReservedMemory.uio(device, map, from: taken.max() ?? 0, on: kernel)
+    let registers = board.registers
+    let ends = registers.bases.values.filter { map.covers($0, byteCount: registers.window) }.map {
+      $0.rawValue + registers.window - map.address.rawValue
+    }
+    return try ReservedMemory.uio(device, map, from: ends.max() ?? 0, on: kernel)
   }
 }

@@ -7,6 +7,10 @@ package struct DaemonStatus: Hashable, Sendable {
     package let target: String?
     package let state: String
     package let note: String?
+    /// A request that comes now is answered, if only by the simulator.
+    package let isServing: Bool
+    /// Resets after failures, since the start.
+    package let recoveries: UInt64
     /// `nil`: a simulator.
     package let hardware: Hardware?
   }
@@ -43,7 +47,8 @@ package struct DaemonStatus: Hashable, Sendable {
     devices = message.devices.map {
       Device(
         name: $0.name, kind: $0.kind, target: $0.target.isEmpty ? nil : $0.target, state: $0.state,
-        note: $0.note.isEmpty ? nil : $0.note, hardware: $0.hasHardware ? Hardware($0.hardware) : nil)
+        note: $0.note.isEmpty ? nil : $0.note, isServing: $0.serving, recoveries: $0.recoveries,
+        hardware: $0.hasHardware ? Hardware($0.hardware) : nil)
     }
     modelsReady = message.modelsReady
     modelsUnavailable = message.modelsUnavailable

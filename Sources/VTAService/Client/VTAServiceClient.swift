@@ -66,7 +66,7 @@ package struct VTAServiceClient: Sendable {
   /// - Returns: All outputs, in the model's order.
   package func infer(
     _ model: String, inputs: [String: Tensor]
-  ) async throws(ServiceError) -> [(name: String, tensor: Tensor)] {
+  ) async throws(ServiceError) -> InferenceAnswer {
     var request = Inference_ModelInferRequest()
     request.modelName = model
     for (name, tensor) in inputs.sorted(by: { $0.key < $1.key }) {
@@ -81,8 +81,16 @@ package struct VTAServiceClient: Sendable {
     let response = try await answer { [request] in
       try await inference.modelInfer(request, options: Self.options)
     }
-    return try outputs(of: response)
+    return InferenceAnswer(
+      outputs: try outputs(of: response), fallback: response.parameters["vta_fallback"]?.stringParam)
   }
+}
+
+/// What a daemon answered.
+package struct InferenceAnswer: Sendable {
+  package let outputs: [(name: String, tensor: Tensor)]
+  /// Why the simulator gave it instead of the device; `nil`: it did not.
+  package let fallback: String?
 }
 
 extension VTAServiceClient {

@@ -94,6 +94,9 @@ package struct DaemonConfiguration: Sendable {
       "memory", .text("auto"),
       "Contiguous memory for the board: \(MemoryChoice.names)."),
     Key(
+      "bitstream", .text(""),
+      "File to configure the board's FPGA with, at the start and to recover it; empty: left as it is."),
+    Key(
       "on_failure", .text(DeviceOptions.OnFailure.error.rawValue),
       "What a request gets that the board failed twice: error, or simulator (the answer says so)."),
     Key(
@@ -233,6 +236,8 @@ package struct DaemonConfiguration: Sendable {
     options.memory = try values.text(
       "memory", "one of \(MemoryChoice.names)"
     ) { MemoryChoice($0) }
+    let bitstream = try values.text("bitstream")
+    options.bitstream = bitstream.isEmpty ? nil : bitstream
     options.requiresHardware = try values.flag("require_hardware")
     options.onFailure = try values.text("on_failure", "error or simulator") {
       DeviceOptions.OnFailure(rawValue: $0)

@@ -97,6 +97,12 @@ nonisolated struct Vta_V1_Device: Sendable {
   /// Clears the value of `hardware`. Subsequent reads from it will return its default value.
   mutating func clearHardware() {self._hardware = nil}
 
+  /// A request that comes now is answered, if only by the simulator.
+  var serving: Bool = false
+
+  /// Resets after failures, since the start.
+  var recoveries: UInt64 = 0
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -234,7 +240,7 @@ nonisolated extension Vta_V1_StatusResponse: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Vta_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Device"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}target\0\u{1}state\0\u{1}note\0\u{1}hardware\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}target\0\u{1}state\0\u{1}note\0\u{1}hardware\0\u{1}serving\0\u{1}recoveries\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -248,6 +254,8 @@ nonisolated extension Vta_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._Messa
       case 4: try { try decoder.decodeSingularStringField(value: &self.state) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.note) }()
       case 6: try { try decoder.decodeSingularMessageField(value: &self._hardware) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.serving) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.recoveries) }()
       default: break
       }
     }
@@ -276,6 +284,12 @@ nonisolated extension Vta_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._Messa
     try { if let v = self._hardware {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
     } }()
+    if self.serving != false {
+      try visitor.visitSingularBoolField(value: self.serving, fieldNumber: 7)
+    }
+    if self.recoveries != 0 {
+      try visitor.visitSingularUInt64Field(value: self.recoveries, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -286,6 +300,8 @@ nonisolated extension Vta_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs.state != rhs.state {return false}
     if lhs.note != rhs.note {return false}
     if lhs._hardware != rhs._hardware {return false}
+    if lhs.serving != rhs.serving {return false}
+    if lhs.recoveries != rhs.recoveries {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

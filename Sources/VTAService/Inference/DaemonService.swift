@@ -42,6 +42,8 @@ struct DaemonService: Vta_V1_Daemon.SimpleServiceProtocol {
       $0.target = device.target?.description ?? ""
       $0.state = "\(device.state)"
       $0.note = device.note ?? ""
+      $0.serving = device.isServing
+      $0.recoveries = device.recoveries
       if let hardware = device.hardware {
         $0.hardware = .with {
           $0.board = hardware.board

@@ -34,7 +34,8 @@ extension ServiceError {
     let kind: Kind =
       switch error {
       case .unknownDevice, .unusableTarget, .unknownBoard: .invalidArgument
-      case .wrongTarget, .unsupportedTarget, .noBoard, .memoryUnusable: .failedPrecondition
+      case .wrongTarget, .unsupportedTarget, .noBoard, .memoryUnusable, .fpga, .bitstreamUnusable:
+        .failedPrecondition
       case .outOfMemory, .threadFailed: .resourceExhausted
       case .badAccess, .runFailed, .stalled, .unresponsive, .selfTestFailed: .internal
       case .deadlineExceeded: .deadlineExceeded

@@ -50,6 +50,10 @@ extension InferenceProtocol {
     response.modelName = model.name
     response.modelVersion = model.version
     response.id = request.id
+    // Nobody shall take the simulator's answer for the board's.
+    if let reason = result.fallback {
+      response.parameters["vta_fallback"] = .with { $0.stringParam = reason }
+    }
     try outputs.fill(&response, from: result)
     let done = ContinuousClock.now
     let times = ModelRecord.Times(

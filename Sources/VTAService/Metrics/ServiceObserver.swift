@@ -41,7 +41,7 @@ struct ServiceObserver: Sendable {
     text.gauge("vtad_build_info", "The version that runs.", [(["version": Version.text], 1)])
     text.gauge(
       "vtad_device_up", "1 if the device can run models.",
-      report.devices.map { (["device": $0.name, "kind": $0.kind.rawValue], $0.state == .ready ? 1 : 0) })
+      report.devices.map { (["device": $0.name, "kind": $0.kind.rawValue], $0.isServing ? 1 : 0) })
     text.gauge("vtad_connections", "Open connections.", Double(report.connections))
     let load = core.dispatcher.load
     text.gauge("vtad_queue_requests", "Requests that wait for a device.", Double(load.waiting))

@@ -76,7 +76,7 @@ final class Dispatcher: Sendable {
   private func admit(_ job: Job, at now: UInt64) throws -> UInt64 {
     let result = state.withLock { state -> Result<UInt64, Scheduler<User>.Refusal> in
       for (number, device) in devices.enumerated() {
-        state.scheduler.set(device: number, inOrder: device.description.state.isUsable)
+        state.scheduler.set(device: number, inOrder: device.description.isServing)
       }
       state.nextID += 1
       let request = Scheduler<User>.Request(
@@ -165,11 +165,6 @@ final class Dispatcher: Sendable {
     }
     continuation?.resume(with: result)
   }
-}
-
-extension DeviceDescription.State {
-  /// A request may be sent to it.
-  var isUsable: Bool { self == .ready }
 }
 
 extension ServiceError {

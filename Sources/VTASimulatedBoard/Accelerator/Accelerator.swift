@@ -72,12 +72,14 @@ final class Accelerator {
 
   /// With the registers that the board's accelerator has.
   static func make(
-    _ board: Board, clock: Clock, faults: Faults, memory: @escaping () -> SimulatedMemory
+    _ board: Board, hasDoneFlag: Bool = true, clock: Clock, faults: Faults,
+    memory: @escaping () -> SimulatedMemory
   ) -> Accelerator {
     weak var made: Accelerator?
     let launch: (Launch) -> Void = { made?.launch($0) }
     let registers: any Registers =
-      board.registers.map == .vcr ? VCRRegisters(launch: launch) : HLSRegisters(launch: launch)
+      board.registers.map == .vcr
+      ? VCRRegisters(launch: launch) : HLSRegisters(hasDoneFlag: hasDoneFlag, launch: launch)
     let accelerator = Accelerator(
       registers, clock: clock, clockRate: Double(board.clockMegahertz), faults: faults, memory: memory)
     made = accelerator

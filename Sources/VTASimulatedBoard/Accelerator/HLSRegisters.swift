@@ -44,8 +44,12 @@ final class HLSRegisters: Accelerator.Registers {
   private var done: UInt32 = 0
   private var isDoneValid = false
   var isDoneStuck = false
+  private let hasDoneFlag: Bool
 
-  init(launch: @escaping (Launch) -> Void) { self.launch = launch }
+  init(hasDoneFlag: Bool, launch: @escaping (Launch) -> Void) {
+    self.hasDoneFlag = hasDoneFlag
+    self.launch = launch
+  }
 
   func reset() {
     written = Array(repeating: [:], count: 4)
@@ -61,7 +65,7 @@ final class HLSRegisters: Accelerator.Registers {
     case (_, Offset.control):
       isStarted[block] ? Control.start | Control.autoRestart : Control.idle
     case (.compute, Offset.done): isDoneStuck ? 1 : done
-    case (.compute, Offset.doneValid): isDoneValid || isDoneStuck ? 1 : 0
+    case (.compute, Offset.doneValid): hasDoneFlag && (isDoneValid || isDoneStuck) ? 1 : 0
     default: written[block][offset] ?? 0
     }
   }

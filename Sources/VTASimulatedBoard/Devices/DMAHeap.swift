@@ -35,16 +35,21 @@ final class OpenDMABuf: OpenNode {
   private let block: MemoryBlock
   private let range: Range<Int>
 
-  init(_ block: MemoryBlock, range: Range<Int>) {
+  private let maintainsCache: Bool
+
+  init(_ block: MemoryBlock, range: Range<Int>, maintainsCache: Bool = false) {
     self.block = block
     self.range = range
+    self.maintainsCache = maintainsCache
   }
 
-  /// `DMA_BUF_IOCTL_SYNC`: a stretch of CPU accesses starts or ends.
+  /// `DMA_BUF_IOCTL_SYNC`: a stretch of CPU accesses starts or ends. Heaps maintain caches for the devices that kernel
+  /// drivers attached to the buffer, and an accelerator without a driver is none.
   func ioctl(_ request: UInt, _ argument: UnsafeMutableRawBufferPointer) throws(Errno) {
     guard request == 0x4008_6200, argument.count == 8 else { throw .inappropriateIOCTLForDevice }
     let flags = argument.load(as: UInt64.self)
     guard flags & 3 != 0, flags & ~7 == 0 else { throw .invalidArgument }
+    guard maintainsCache else { return }
     if flags & 4 == 0 {
       block.syncForCPU(range, .both)
     } else if flags & 2 != 0 {

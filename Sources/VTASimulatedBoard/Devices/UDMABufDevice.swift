@@ -128,7 +128,9 @@ final class UDMABufDevice {
         byteCount: Int(clamping: argument.load(fromByteOffset: 8, as: UInt64.self)), isCached: true)
       argument.storeBytes(of: block.address + UInt64(part.offset), toByteOffset: 24, as: UInt64.self)
       argument.storeBytes(
-        of: install(OpenDMABuf(block, range: part.offset..<part.offset + part.byteCount), "dmabuf"),
+        of: install(
+          OpenDMABuf(
+            block, range: part.offset..<part.offset + part.byteCount, maintainsCache: true), "dmabuf"),
         toByteOffset: 32, as: CInt.self)
     default: throw .inappropriateIOCTLForDevice
     }

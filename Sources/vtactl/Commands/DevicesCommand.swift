@@ -32,6 +32,8 @@ struct DeviceRow: Encodable {
   let kind: String
   let target: String?
   let state: String
+  let serving: Bool
+  let recoveries: UInt64
   let note: String?
   let hardware: Hardware?
 
@@ -40,6 +42,8 @@ struct DeviceRow: Encodable {
     kind = device.kind
     target = device.target
     state = device.state
+    serving = device.isServing
+    recoveries = device.recoveries
     note = device.note
     hardware = device.hardware.map {
       Hardware(
@@ -55,6 +59,7 @@ struct DeviceRow: Encodable {
       text += ", board \(hardware.board), registers \(hardware.registers), memory \(hardware.memory)\(size), "
       text += "\(hardware.coherency) (\(hardware.coherencyReason))"
     }
+    if recoveries > 0 { text += ", recovered \(recoveries) times" }
     return text + (note.map { " (\($0))" } ?? "")
   }
 }

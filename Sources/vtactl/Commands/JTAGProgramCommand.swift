@@ -46,16 +46,18 @@ struct JTAGProgramCommand: ParsableCommand {
       for: bitstream, board: board, among: try cables.scan(options: options, on: bus))
     let boards = board.map { [$0] } ?? Board.all.filter { $0.hasDevice(idcode: target.idcode) }
     let known = BitstreamCatalogue.published.recognise(bitstream)
-    var warnings: [String] = []
-    if let board = boards.first {
-      do { warnings = try bitstream.check(for: board) } catch { throw Failure(file, error) }
-    }
     if let known, !boards.contains(where: { known.boards.contains($0.name) }) {
       throw Failure(
         file,
         "it is \(known.title), for \(known.boards.joined(separator: ", ")); give the bitstream for this board"
       )
     }
+    var warnings: [String] = []
+    // A digest says more than the parts that a file names.
+    if known == nil, let board = boards.first {
+      do { warnings = try bitstream.check(for: board) } catch { throw Failure(file, error) }
+    }
+    for warning in warnings { Warning.print(warning) }
     let start = ContinuousClock.now
     let (report, more) = try Interruption.isHeld {
       do throws(JTAGError) {

@@ -23,6 +23,6 @@ struct JTAGScanCommand: ParsableCommand {
     } else {
       for report in reports { print(report.text) }
     }
-    if scans.contains(where: { $0.problem != nil }) { throw ExitCode.failure }
+    if let problem = scans.compactMap(\.problem).first { throw Failure("jtag", problem) }
   }
 }

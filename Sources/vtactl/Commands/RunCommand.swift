@@ -85,12 +85,13 @@ struct RunCommand: AsyncParsableCommand {
     if let dumpTensors { try ArrayFolder.write(outcome.deviceTensors, to: dumpTensors) }
     let report = RunReport(
       model: file.module.name, device: runner.device, place: runner.place, seconds: seconds,
-      outputs: outcome.outputs, files: files)
+      outcome: outcome, files: files)
     if json {
       try JSONOutput.print(report)
     } else {
       let whyHere = "--dump-tensors runs in this process: a daemon gives outputs only"
-      let notes = [runner.note, inProcess || dumpTensors == nil ? nil : whyHere]
+      let fallback = outcome.fallback.map { "the simulator answered instead of the device: \($0)" }
+      let notes = [runner.note, fallback, inProcess || dumpTensors == nil ? nil : whyHere]
       report.printText(labels: file.module.labels, notes: notes.compactMap { $0 })
     }
   }

@@ -42,6 +42,7 @@ struct DaemonRunner: ModelRunner {
   }
 
   func run(_ inputs: [String: Tensor], dumpTensors: Bool) async throws -> RunOutcome {
-    RunOutcome(outputs: try await client.infer(model, inputs: inputs), deviceTensors: [])
+    let answer = try await client.infer(model, inputs: inputs)
+    return RunOutcome(outputs: answer.outputs, deviceTensors: [], fallback: answer.fallback)
   }
 }

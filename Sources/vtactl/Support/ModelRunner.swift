@@ -6,6 +6,8 @@ struct RunOutcome: Sendable {
   var outputs: [(name: String, tensor: Tensor)]
   /// Empty unless asked for.
   var deviceTensors: [(name: String, tensor: Tensor)]
+  /// Why the simulator gave it instead of the device; `nil`: it did not.
+  var fallback: String?
 }
 
 /// A model that is loaded somewhere and can be run there.
@@ -40,6 +42,6 @@ struct LocalRunner: ModelRunner {
   func run(_ inputs: [String: Tensor], dumpTensors: Bool) async throws -> RunOutcome {
     let result = try await worker.run(model, inputs: inputs, dumpTensors: dumpTensors)
     let tensors = result.deviceTensors.sorted { $0.key < $1.key }.map { (name: $0.key, tensor: $0.value) }
-    return RunOutcome(outputs: result.outputs, deviceTensors: tensors)
+    return RunOutcome(outputs: result.outputs, deviceTensors: tensors, fallback: result.fallback)
   }
 }

@@ -20,6 +20,8 @@ struct RunReport: Encodable {
   let place: String
   let seconds: [Double]
   let outputs: [Output]
+  /// Why the simulator gave them instead of the device; `nil`: it did not.
+  let fallback: String?
   private let tensors: [Tensor]
 
   private enum CodingKeys: String, CodingKey {
@@ -28,12 +30,15 @@ struct RunReport: Encodable {
     case place = "where"
     case seconds
     case outputs
+    case fallback
   }
 
   init(
     model: String, device: String, place: String, seconds: [Double],
-    outputs: [(name: String, tensor: Tensor)], files: [String]?
+    outcome: RunOutcome, files: [String]?
   ) {
+    let outputs = outcome.outputs
+    fallback = outcome.fallback
     self.model = model
     self.device = device
     self.place = place

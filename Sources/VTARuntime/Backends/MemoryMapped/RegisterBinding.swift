@@ -52,23 +52,6 @@ struct RegisterBinding {
       places, label: label, path: mappings.paths.joined(separator: ", "), interrupt: mappings.interrupt)
   }
 
-  /// All blocks in one map whose address is not known beforehand.
-  func uio(_ device: UIODevice, map: UIODevice.Map) throws(DeviceError) -> DeviceRegisters {
-    var mappings = Mappings(kernel: kernel)
-    var places: [RegisterMap.Block: DeviceRegisters.Place] = [:]
-    for (block, offset, byteCount) in blocks {
-      guard offset.rawValue <= map.byteCount, byteCount <= map.byteCount - offset.rawValue else {
-        throw .noBoard(
-          name: device.path,
-          reasons: [
-            "map \(map.index) has \(map.byteCount) bytes, too few for the \(block.rawValue) registers"
-          ])
-      }
-      places[block] = try mappings.place(at: map.pageOffset + offset.rawValue, of: map, in: device)
-    }
-    return try bound(places, label: device.path, path: device.path, interrupt: mappings.interrupt)
-  }
-
   /// Through `/dev/mem`: for any address, with the rights that this takes.
   /// - Parameter base: where the lowest block lies, if not where the board's description says.
   func physicalMemory(_ base: PhysicalAddress?) throws(DeviceError) -> DeviceRegisters {

@@ -12,6 +12,8 @@ final class RunControl {
   private let fetchControl: RegisterMap.Register?
   /// The flag was clear before a start and set after it.
   private var flagWorks = false
+  /// Ends that the interrupt did not tell of, one after the other.
+  private var lostInterrupts = 0
 
   static let staleLimit = Duration.milliseconds(10)
   /// Most programs are done in it.
@@ -22,6 +24,8 @@ final class RunControl {
   static let interruptLimit = Duration.milliseconds(100)
   /// Interrupts in one run that told nothing; then it is polled.
   static let idleInterruptsMax = 16
+  /// As many, and the device has none in truth.
+  static let lostInterruptsMax = 3
   /// What a bus returns where nothing answers.
   static let allOnes = UInt32.max
 
@@ -34,12 +38,16 @@ final class RunControl {
   private var map: RegisterMap { registers.map }
 
   /// - Parameters:
-  ///   - address: of the instructions, as the accelerator sees them.
   ///   - limit: when the accelerator is held to be stuck.
   /// - Throws: ``DeviceError/stalled(_:)``, ``DeviceError/unresponsive(reason:)``.
-  func run(instructions address: UInt32, count: UInt32, until limit: ContinuousClock.Instant)
-    throws(DeviceError)
-  {
+  func run(
+    instructions: DeviceAddress, count: UInt32, until limit: ContinuousClock.Instant
+  ) throws(DeviceError) {
+    guard let address = UInt32(exactly: instructions.rawValue) else {
+      throw .badAccess(
+        address: instructions, byteCount: UInt64(count) * UInt64(Limits.instructionBytes),
+        reason: "it is beyond the 4 GiB that the accelerator reaches")
+    }
     var watch = try makeWatch()
     for argument in map.arguments {
       write(argument, address: address, count: count)
@@ -52,6 +60,19 @@ final class RunControl {
       throw .stalled(StallReport(waited: kernel.now - watch.started, registers: registers))
     }
     registers.acquireMemory()
+  }
+
+  /// For hardware that can't be reset: whether a start may be tried after a run that did not end. A layout without idle
+  /// bits has one bit that the start sets; it is taken back, so that the next start is one.
+  /// - Throws: ``DeviceError/failed(reason:)``.
+  func checkAtRest() throws(DeviceError) {
+    let report = StallReport(waited: .zero, registers: registers)
+    guard report.standing.isEmpty else {
+      throw .failed(
+        reason:
+          "the run can't be stopped without a bitstream to configure the FPGA with (bitstream); \(report)")
+    }
+    if map.doneValid == nil, let start = map.starts.first { registers.write(start.register, 0) }
   }
 
   private func write(_ write: RegisterMap.Write, address: UInt32, count: UInt32) {
@@ -118,16 +139,26 @@ final class RunControl {
     -> Bool
   {
     var idleInterrupts = 0
+    var hasTimedOut = false
     while true {
-      if try isDone(&watch) { return true }
+      if try isDone(&watch) {
+        if hasTimedOut { lostInterrupts += 1 }
+        return true
+      }
       let now = kernel.now
       guard now < limit else { return false }
       let waited = now - watch.started
       if waited < Self.spinLimit { continue }
-      if let interrupt = registers.interrupt, idleInterrupts < Self.idleInterruptsMax {
+      if let interrupt = registers.interrupt, idleInterrupts < Self.idleInterruptsMax,
+        lostInterrupts < Self.lostInterruptsMax
+      {
         if try isDoneAfterArming(interrupt, &watch) { return true }
         let came = try sleep(interrupt, until: min(limit, now + Self.interruptLimit))
-        if came { idleInterrupts += 1 }
+        if came {
+          idleInterrupts += 1
+          lostInterrupts = 0
+        }
+        hasTimedOut = !came
       } else {
         // An eighth of what was waited so far: at most that much too late, and hardly any work.
         let pause = min(max(waited / 8, Self.pauses.lowerBound), Self.pauses.upperBound)

@@ -11,6 +11,13 @@ struct SelfTest {
     case passed
     /// Bytes of the output that are not what they must be, in the first round that failed.
     case wrong(bytes: Int, of: Int)
+
+    var description: String {
+      switch self {
+      case .passed: "passed the self-test"
+      case .wrong(let bytes, let count): "\(bytes) of \(count) bytes were wrong"
+      }
+    }
   }
 
   private let target: Target
