@@ -102,7 +102,7 @@ let package = Package(
       name: "vtactl",
       dependencies: [
         "VTA", "VTAModule", "VTACompiler", "VTARuntime", "VTAService", "VTAJTAG",
-        "CLibPNG", "CTurboJPEG", "CLibZip", arguments, log, systemPackage,
+        "CLibPNG", "CTurboJPEG", "CLibZip", arguments, log, systemPackage, crypto,
       ], swiftSettings: settings),
 
     // Fuzzed decoders and broken programs: `make fuzz`, `make mutate`, and a slice of both in the tests.

@@ -30,15 +30,24 @@ struct Vtad: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Folder of models.", valueName: "folder"))
   var models: String?
 
+  @Flag(help: "Check the configuration and what it names, and end.")
+  var checkConfig = false
+
   func run() async throws {
-    let options = ["socket": socket, "device": device, "models": models]
-    let configuration = try await DaemonConfiguration(
-      file: config, overrides: options.compactMapValues { $0 })
+    let (file, overrides) = (
+      config, ["socket": socket, "device": device, "models": models].compactMapValues { $0 }
+    )
+    let read = { @Sendable in try await DaemonConfiguration(file: file, overrides: overrides) }
+    let configuration = try await read()
+    if checkConfig {
+      try configuration.check()
+      return Output.write("vtad: \(file ?? "the configuration"): ok", to: STDOUT_FILENO)
+    }
     let level = LogLevel(configuration.logLevel)
     let logger = Logger(label: "vtad") { _ in StandardErrorLog(level: level) }
     let daemon = try Daemon(
       configuration, logger: logger, logLevel: level, simulatedBoard: { SimulatedBoard($0, .onRealTime) },
-      handlesSignals: true
+      reload: read, handlesSignals: true
     ) { socket in
       Output.write("vtad: ready: \(socket)", to: STDOUT_FILENO)
     }

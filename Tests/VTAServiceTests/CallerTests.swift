@@ -37,7 +37,8 @@ import Testing
     let socket = try ListeningSocket.create(path: path, mode: 0o600)
     let connections = ConnectionRegistry()
     let listener = UnixListener(
-      descriptor: socket.descriptor, connections: connections, policy: try AccessPolicy(),
+      descriptor: socket.descriptor, connections: connections,
+      live: try LiveConfiguration(try await DaemonConfiguration(file: nil)),
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
     try await withGRPCServer(transport: listener.transport(maximumMessageBytes: 1 << 20), services: [Echo()])
     { _ in

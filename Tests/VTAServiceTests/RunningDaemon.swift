@@ -49,3 +49,12 @@ func withStubs<Result: Sendable>(
     target: .unixDomainSocket(path: socket), transportSecurity: .plaintext, config: config)
   return try await withGRPCClient(transport: transport) { try await body(.init(wrapping: $0)) }
 }
+
+extension VTAServiceClient {
+  /// With the daemon of a test.
+  static func connect<Result: Sendable>(
+    to socket: String, _ body: @Sendable (VTAServiceClient) async throws -> Result
+  ) async throws -> Result {
+    try await connect(to: .socket(socket), body)
+  }
+}

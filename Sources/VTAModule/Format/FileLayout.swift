@@ -48,6 +48,24 @@ enum SectionKind: String, CaseIterable {
   var code: [UInt8] { Array(rawValue.utf8) }
 }
 
+/// A section as it stands in a file, whatever its kind.
+struct RawSection {
+  let kind: [UInt8]
+  let flags: UInt32
+  let bytes: ArraySlice<UInt8>
+
+  /// - Throws: ``ModuleError`` if the bytes are no module.
+  static func all(in bytes: [UInt8]) throws(ModuleError) -> [RawSection] {
+    let count = try ModuleReader.header(bytes)
+    var sections: [RawSection] = []
+    for entry in try Sections.entries(bytes, count: count) {
+      let range = Int(entry.offset)..<Int(entry.offset + entry.length)
+      sections.append(RawSection(kind: entry.kind, flags: entry.flags, bytes: bytes[range]))
+    }
+    return sections
+  }
+}
+
 /// One entry of the section table.
 struct SectionEntry {
   let kind: [UInt8]

@@ -29,7 +29,8 @@ package enum ModuleReader {
     return ModuleFile(module: module, digest: digest, byteCount: bytes.count)
   }
 
-  private static func header(_ bytes: [UInt8]) throws(ModuleError) -> UInt32 {
+  /// - Returns: The number of sections.
+  static func header(_ bytes: [UInt8]) throws(ModuleError) -> UInt32 {
     typealias Header = FileLayout.Header
     guard bytes.starts(with: FileLayout.magic) else {
       throw ModuleError("header", "the file is no .vtab module: its first bytes are others")
@@ -73,6 +74,16 @@ struct Sections {
 
   /// - Parameter count: entries of the section table.
   init(_ bytes: [UInt8], count: UInt32) throws(ModuleError) {
+    for (index, entry) in try Self.entries(bytes, count: count).enumerated() {
+      let range = Int(entry.offset)..<Int(entry.offset + entry.length)
+      try add(entry, bytes[range], Self.place(index))
+    }
+  }
+
+  private static func place(_ index: Int) -> String { "section table entry \(index)" }
+
+  /// Every entry of the table; each lies in the file, behind the one before.
+  static func entries(_ bytes: [UInt8], count: UInt32) throws(ModuleError) -> [SectionEntry] {
     guard count <= FileLayout.sectionsMax else {
       throw ModuleError(
         "header", "\(count) sections are more than the \(FileLayout.sectionsMax) that are allowed")
@@ -80,9 +91,10 @@ struct Sections {
     let tableEnd = FileLayout.Header.byteLength + Int(count) * FileLayout.Entry.byteLength
     guard tableEnd <= bytes.count else { throw ModuleError("section table", "the file ends inside it") }
     var end = UInt64(tableEnd)
+    var entries: [SectionEntry] = []
     for index in 0..<Int(count) {
-      let place = "section table entry \(index)"
-      let entry = try Self.entry(bytes, index, place)
+      let place = place(index)
+      let entry = try self.entry(bytes, index, place)
       guard entry.offset % FileLayout.sectionAlignment == 0, entry.offset >= end else {
         throw ModuleError(
           place, "the section starts at \(entry.offset), not on a page of its own behind the one before")
@@ -91,8 +103,9 @@ struct Sections {
         throw ModuleError(place, "the section reaches beyond the end of the file")
       }
       end = entry.offset + entry.length
-      try add(entry, bytes[Int(entry.offset)..<Int(end)], place)
+      entries.append(entry)
     }
+    return entries
   }
 
   private static func entry(

@@ -13,21 +13,26 @@ package enum ModuleWriter {
       (.manifest, manifest), (.constants, contents.constants), (.instructions, contents.instructions),
       (.microOps, contents.microOps),
     ]
+    return file(of: sections.map { RawSection(kind: $0.code, flags: 0, bytes: $1[...]) })
+  }
+
+  static func file(of sections: [RawSection]) -> [UInt8] {
     var body = table(of: sections)
-    for (_, bytes) in sections {
+    for section in sections {
       pad(&body)
-      body += bytes
+      body += section.bytes
     }
     return header(of: body, sectionCount: sections.count) + body
   }
 
-  private static func table(of sections: [(kind: SectionKind, bytes: [UInt8])]) -> [UInt8] {
+  private static func table(of sections: [RawSection]) -> [UInt8] {
     var table: [UInt8] = []
     var offset = UInt64(FileLayout.Header.byteLength + sections.count * FileLayout.Entry.byteLength)
     for section in sections {
       offset = FileLayout.aligned(offset)
       let length = UInt64(section.bytes.count)
-      SectionEntry(kind: section.kind.code, flags: 0, offset: offset, length: length).append(to: &table)
+      SectionEntry(kind: section.kind, flags: section.flags, offset: offset, length: length).append(
+        to: &table)
       offset += length
     }
     return table

@@ -3,7 +3,9 @@ private import Glibc
 /// Steps that the host takes, in float32. Values hold whole samples one after the other.
 enum HostOperators {
   /// `clip(rint(x / scale), low, high)`, half to even; not-a-number becomes 0.
-  static func quantize(_ values: [Float], scale: Float, low: Float, high: Float) -> [Int8] {
+  static func quantize(
+    _ values: some Collection<Float>, scale: Float, low: Float, high: Float
+  ) -> [Int8] {
     values.map { value in
       let rounded = (value / scale).rounded(.toNearestOrEven)
       // The bounds lie in Int8's range.

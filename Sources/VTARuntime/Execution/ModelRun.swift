@@ -20,16 +20,17 @@ struct ModelRun {
   func result() throws -> RunResult {
     try backend.prepare(for: module.target)
     let started = ContinuousClock.now
-    let inputs = request.inputs.mapValues { $0.elements(as: Float.self) }
     var device = Duration.zero
     var outputs = [[Float]](repeating: [], count: module.outputs.count)
     var tensors = [[Int8]](repeating: [], count: request.dumpTensors ? module.deviceTensors.count : 0)
     for first in stride(from: 0, to: request.samples, by: configuration.batch) {
       try request.cancellation.check()
       let count = min(configuration.batch, request.samples - first)
-      var group = SampleGroup(count: count, values: slice(inputs, first..<(first + count)))
+      var group = SampleGroup(samples: first..<(first + count), values: [:])
       for step in module.steps { try take(step, &group, &device) }
-      for (index, output) in module.outputs.enumerated() { outputs[index] += group.values[output.name] ?? [] }
+      for (index, output) in module.outputs.enumerated() {
+        outputs[index] += values(of: output.name, in: group)
+      }
       for index in tensors.indices { tensors[index] += try unpack(index, samples: count) }
     }
     return RunResult(
@@ -43,19 +44,23 @@ struct ModelRun {
 
   /// What the host knows during one pass through the steps.
   private struct SampleGroup {
-    /// Samples in it; fewer than BATCH only in the last group.
-    let count: Int
-    /// Host tensors: the samples' elements, one sample after the other.
+    /// Of the request's; fewer than BATCH only in the last group.
+    let samples: Range<Int>
+    /// Host tensors that steps have made: the samples' elements, one sample after the other.
     var values: [HostTensorName: [Float]]
+
+    var count: Int { samples.count }
   }
 
   private func take(_ step: Step, _ group: inout SampleGroup, _ device: inout Duration) throws {
     switch step {
     case .quantize(let input, let output):
       let bits = configuration.inpBits
-      let quantized = HostOperators.quantize(
-        group.values[input] ?? [], scale: module.deviceTensors[output].scale,
-        low: -Float(1 << (bits - 1)), high: Float((1 << (bits - 1)) - 1))
+      let quantized = withValues(of: input, in: group) { values in
+        HostOperators.quantize(
+          values, scale: module.deviceTensors[output].scale,
+          low: -Float(1 << (bits - 1)), high: Float((1 << (bits - 1)) - 1))
+      }
       try pack(quantized, into: output, samples: group.count)
     case .program(let index):
       let start = ContinuousClock.now
@@ -69,9 +74,9 @@ struct ModelRun {
     case .softmax(let input, let output, let axis):
       let shape = model.hostShapes[input] ?? []
       group.values[output] = HostOperators.softmax(
-        group.values[input] ?? [], extent: shape[axis], stride: shape[(axis + 1)...].reduce(1, *))
+        values(of: input, in: group), extent: shape[axis], stride: shape[(axis + 1)...].reduce(1, *))
     case .reshape(let input, let output, _):
-      group.values[output] = group.values[input]
+      group.values[output] = values(of: input, in: group)
     }
   }
 
@@ -92,11 +97,22 @@ struct ModelRun {
     model.regions[tensor.region].advanced(by: tensor.byteOffset)
   }
 
-  private func slice(_ inputs: [String: [Float]], _ samples: Range<Int>) -> [HostTensorName: [Float]] {
-    inputs.mapValues { values in
-      let size = values.count / request.samples
-      return Array(values[(samples.lowerBound * size)..<(samples.upperBound * size)])
+  /// A host tensor's elements for the group. The request's inputs are looked at where they are: they can be large.
+  private func withValues<Result>(
+    of name: HostTensorName, in group: SampleGroup, _ body: (UnsafeBufferPointer<Float>) -> Result
+  ) -> Result {
+    if let values = group.values[name] { return values.withUnsafeBufferPointer(body) }
+    let bytes = request.inputs[name]?.bytes ?? []
+    let size = bytes.count / request.samples
+    return bytes.withUnsafeBytes { buffer in
+      let own = UnsafeRawBufferPointer(
+        rebasing: buffer[(group.samples.lowerBound * size)..<(group.samples.upperBound * size)])
+      return own.withMemoryRebound(to: Float.self, body)
     }
+  }
+
+  private func values(of name: HostTensorName, in group: SampleGroup) -> [Float] {
+    withValues(of: name, in: group) { Array($0) }
   }
 
   /// The shape with the request's number of samples.

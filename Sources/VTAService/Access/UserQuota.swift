@@ -7,10 +7,16 @@ package struct UserQuota: Hashable, Sendable {
   /// Requests that wait or run.
   package var requests: Int
 
-  package init(models: Int = 64, modelBytes: UInt64 = .max, requests: Int = 128) {
+  /// Open connections; one more is closed at once.
+  package var connections: Int
+
+  package init(
+    models: Int = 64, modelBytes: UInt64 = .max, requests: Int = 128, connections: Int = 512
+  ) {
     self.models = models
     self.modelBytes = modelBytes
     self.requests = requests
+    self.connections = connections
   }
 }
 

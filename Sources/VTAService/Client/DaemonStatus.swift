@@ -79,3 +79,28 @@ package struct ModelListing: Hashable, Sendable {
   /// Why it is not READY; else empty.
   package let reason: String
 }
+
+/// What a model has done since it was first served.
+package struct ModelActivity: Hashable, Sendable {
+  package let name: String
+  package let version: String
+  package let answered: UInt64
+  package let failed: UInt64
+  /// Of all answered requests together, from arrival to answer.
+  package let seconds: Double
+  package let queueSeconds: Double
+  package let computeSeconds: Double
+  package let memoryBytes: UInt64
+
+  init(_ message: Inference_ModelStatistics) {
+    let stats = message.inferenceStats
+    name = message.name
+    version = message.version
+    answered = stats.success.count
+    failed = stats.fail.count
+    seconds = Double(stats.success.ns) / 1e9
+    queueSeconds = Double(stats.queue.ns) / 1e9
+    computeSeconds = Double(stats.computeInfer.ns) / 1e9
+    memoryBytes = message.memoryUsage.reduce(0) { $0 + $1.byteSize }
+  }
+}

@@ -1,44 +1,34 @@
-internal import CVTALinux
 internal import Foundation
 internal import GRPCCore
 internal import GRPCNIOTransportHTTP2
-internal import Glibc
 internal import SwiftProtobuf
-internal import SystemPackage
 package import VTAModule
 
 /// A connection to a daemon. What it submits is gone when ``connect(to:_:)`` returns.
 package struct VTAServiceClient: Sendable {
-  package static let defaultSocket = "/run/vtad/vtad.sock"
-  package static let socketVariable = "VTAD_SOCKET"
-
   private let inference: Inference_GRPCInferenceService.Client<HTTP2ClientTransport.Posix>
   private let daemon: Vta_V1_Daemon.Client<HTTP2ClientTransport.Posix>
-  private let socket: String
+  private let address: DaemonAddress
 
-  /// Calls `body` with a connection to the daemon that listens on `socket`.
+  /// Calls `body` with a connection to a daemon.
   /// - Throws: ``ServiceError``, `unavailable` if nobody listens there; what `body` throws.
   package static func connect<Result: Sendable>(
-    to socket: String, _ body: @Sendable (VTAServiceClient) async throws -> Result
+    to address: DaemonAddress, _ body: @Sendable (VTAServiceClient) async throws -> Result
   ) async throws -> Result {
-    // gRPC would try for a long time, and never say why.
-    try checkListener(socket)
+    try address.check()
     var config = HTTP2ClientTransport.Posix.Config.defaults
-    // Otherwise the percent-encoded path, which strict servers refuse.
-    config.http2.authority = "localhost"
     config.http2.maxFrameSize = HTTP2Tuning.frameBytes
     config.http2.targetWindowSize = HTTP2Tuning.windowBytes
     config.connection.flushCoalescing = nil
-    let transport = try HTTP2ClientTransport.Posix(
-      target: .unixDomainSocket(path: socket), transportSecurity: .plaintext, config: config)
-    return try await withGRPCClient(transport: transport) { client in
+    return try await withGRPCClient(transport: try address.transport(config)) { client in
       try await body(
-        VTAServiceClient(inference: .init(wrapping: client), daemon: .init(wrapping: client), socket: socket))
+        VTAServiceClient(
+          inference: .init(wrapping: client), daemon: .init(wrapping: client), address: address))
     }
   }
 
-  package static func isListening(on socket: String) -> Bool {
-    (try? checkListener(socket)) != nil
+  package static func isListening(on address: DaemonAddress) -> Bool {
+    (try? address.check()) != nil
   }
 
   package func status() async throws(ServiceError) -> DaemonStatus {
@@ -62,6 +52,39 @@ package struct VTAServiceClient: Sendable {
     _ = try await answer { try await inference.repositoryModelLoad(request, options: Self.options) }
   }
 
+  /// Reads a model of the daemon's folder, again if it is there already.
+  package func load(_ name: String) async throws(ServiceError) {
+    _ = try await answer {
+      try await inference.repositoryModelLoad(.with { $0.modelName = name }, options: Self.options)
+    }
+  }
+
+  package func unload(_ name: String) async throws(ServiceError) {
+    _ = try await answer {
+      try await inference.repositoryModelUnload(.with { $0.modelName = name }, options: Self.options)
+    }
+  }
+
+  /// Keeps a `.vtab` file in the daemon's folder, for everybody.
+  package func publish(_ file: [UInt8], as name: String, version: UInt64) async throws(ServiceError) {
+    let request = Inference_RepositoryModelLoadRequest.with {
+      $0.modelName = name
+      $0.parameters = [
+        "file:\(version)/model.vtab": .with { $0.bytesParam = Data(file) },
+        "config": .with {
+          $0.stringParam = #"{"parameters":{"visibility":{"string_value":"everybody"}}}"#
+        },
+      ]
+    }
+    _ = try await answer { try await inference.repositoryModelLoad(request, options: Self.options) }
+  }
+
+  /// What all models have done that this connection can ask for.
+  package func activity() async throws(ServiceError) -> [ModelActivity] {
+    try await answer { try await inference.modelStatistics(.init(), options: Self.options) }.modelStats.map(
+      ModelActivity.init)
+  }
+
   /// - Parameter inputs: By name; the batch axis first.
   /// - Returns: All outputs, in the model's order.
   package func infer(
@@ -78,11 +101,24 @@ package struct VTAServiceClient: Sendable {
         })
       request.rawInputContents.append(Data(tensor.bytes))
     }
-    let response = try await answer { [request] in
-      try await inference.modelInfer(request, options: Self.options)
-    }
+    let response = try await send(request)
     return InferenceAnswer(
       outputs: try outputs(of: response), fallback: response.parameters["vta_fallback"]?.stringParam)
+  }
+
+  func send(
+    _ request: Inference_ModelInferRequest
+  ) async throws(ServiceError) -> Inference_ModelInferResponse {
+    try await answer { try await inference.modelInfer(request, options: Self.options) }
+  }
+
+  func register(region name: String, key: String, byteCount: Int) async throws(ServiceError) {
+    let request = Inference_SystemSharedMemoryRegisterRequest.with {
+      $0.name = name
+      $0.key = key
+      $0.byteSize = UInt64(byteCount)
+    }
+    _ = try await answer { try await inference.systemSharedMemoryRegister(request, options: Self.options) }
   }
 }
 
@@ -101,30 +137,13 @@ extension VTAServiceClient {
     return options
   }
 
-  private static func checkListener(_ socket: String) throws(ServiceError) {
-    let descriptor = vta_unix_connect(socket)
-    if descriptor >= 0 {
-      close(descriptor)
-      return
-    }
-    let error = Errno(rawValue: -descriptor)
-    let why =
-      switch error {
-      case .permissionDenied: "you may not connect to it; ask for membership of the socket's group"
-      case .resourceTemporarilyUnavailable: "the daemon doesn't accept connections; look at its log"
-      default:
-        "no daemon listens there (\(error)); start vtad, or choose its socket with --socket"
-      }
-    throw ServiceError(.unavailable, "\(socket): \(why)")
-  }
-
   private func answer<Output: Sendable>(
     _ call: @Sendable () async throws -> Output
   ) async throws(ServiceError) -> Output {
     do {
       return try await call()
     } catch {
-      throw ServiceError(answered: error, by: socket)
+      throw ServiceError(answered: error, by: address)
     }
   }
 
@@ -132,7 +151,7 @@ extension VTAServiceClient {
     of response: Inference_ModelInferResponse
   ) throws(ServiceError) -> [(name: String, tensor: Tensor)] {
     guard response.outputs.count == response.rawOutputContents.count else {
-      throw ServiceError(.internal, "\(socket): the daemon's answer has outputs without contents")
+      throw ServiceError(.internal, "\(address): the daemon's answer has outputs without contents")
     }
     var outputs: [(name: String, tensor: Tensor)] = []
     for (output, bytes) in zip(response.outputs, response.rawOutputContents) {
@@ -141,7 +160,7 @@ extension VTAServiceClient {
         Tensor.byteCount(of: shape, dataType) == bytes.count
       else {
         throw ServiceError(
-          .internal, "\(socket): the daemon's output \(output.name) doesn't have the bytes of its shape")
+          .internal, "\(address): the daemon's output \(output.name) doesn't have the bytes of its shape")
       }
       outputs.append((output.name, Tensor(dataType: dataType, shape: shape, bytes: [UInt8](bytes))))
     }
@@ -151,17 +170,17 @@ extension VTAServiceClient {
 
 extension ServiceError {
   /// What the daemon answered, as the error that it was there.
-  fileprivate init(answered error: any Error, by socket: String) {
+  fileprivate init(answered error: any Error, by address: DaemonAddress) {
     guard let error = error as? RPCError else {
-      self.init(.internal, "\(socket): \(error)")
+      self.init(.internal, "\(address): \(error)")
       return
     }
     let kind: Kind = Kind.allCases.first { ServiceError($0, "").rpcErrorCode == error.code } ?? .internal
     switch error.code {
     case .unavailable where error.cause != nil || error.message.isEmpty:
-      self.init(.unavailable, "\(socket): the daemon closed the connection; look at its log")
+      self.init(.unavailable, address.silence)
     case .unimplemented:
-      self.init(.internal, "\(socket): the daemon is of another version and doesn't know this call")
+      self.init(.internal, "\(address): the daemon is of another version and doesn't know this call")
     default:
       self.init(kind, error.message)
     }

@@ -24,16 +24,19 @@ package final class Daemon: Sendable {
   /// - Parameters:
   ///   - logLevel: What the logger obeys.
   ///   - simulatedBoard: Makes what is beneath the device `simulated-board:BOARD`; `nil`: there are none.
+  ///   - reload: Reads the configuration again, for SIGHUP; `nil`: the signal is not handled.
   ///   - handlesSignals: SIGTERM and SIGINT begin the drain.
   ///   - announce: Called once with the socket's path when models can be asked for.
   /// - Throws: ``ServiceError`` or ``DeviceError``.
   package init(
     _ configuration: DaemonConfiguration, logger: Logger, logLevel: LogLevel,
-    simulatedBoard: (@Sendable (Board) throws(DeviceError) -> any Kernel)? = nil, handlesSignals: Bool,
+    simulatedBoard: (@Sendable (Board) throws(DeviceError) -> any Kernel)? = nil,
+    reload: (@Sendable () async throws -> DaemonConfiguration)? = nil, handlesSignals: Bool,
     announce: @escaping @Sendable (String) -> Void
   ) throws {
     // A client or a reader of our output that is gone is an error of that write, not our end.
     signal(SIGPIPE, SIG_IGN)
+    Self.raiseDescriptorLimit()
     let directory = try configuration.models.map { path throws(ServiceError) in try ModelDirectory(path: path)
     }
     var options = configuration.deviceOptions
@@ -42,6 +45,9 @@ package final class Daemon: Sendable {
     let devices = try configuration.device.split(separator: ",").map {
       try DeviceWorker.open($0.trimmingCharacters(in: .whitespaces), options)
     }
+    // Before anything is left behind.
+    let live = try LiveConfiguration(configuration)
+    try configuration.checkCertificates()
     let socket =
       try ListeningSocket.inherited()
       ?? ListeningSocket.create(path: configuration.socket, mode: configuration.socketMode)
@@ -57,11 +63,11 @@ package final class Daemon: Sendable {
         bytes: configuration.queue.bytes))
     let models = ModelStore(
       devices: devices, directory: directory, connections: connections, quota: configuration.quota,
-      logger: logger)
+      signatures: { live.signatures }, logger: logger)
     let core = InferenceProtocol(
       models: models, dispatcher: dispatcher, drain: drain, counters: counters,
       regions: SharedRegions(connections: connections), trace: TraceSettings(),
-      log: LogSettings(level: logLevel), logger: logger, runDeadline: configuration.runDeadline)
+      log: LogSettings(level: logLevel), logger: logger, live: live)
     let services: [any RegistrableRPCService] = [
       InferenceService(core: core),
       HealthService(core: core, services: ["inference.GRPCInferenceService", "vta.v1.Daemon"]),
@@ -69,25 +75,38 @@ package final class Daemon: Sendable {
         models: models, dispatcher: dispatcher, connections: connections, counters: counters,
         modelDirectory: directory?.path ?? "", started: .now),
     ]
-    let policy = try AccessPolicy(
-      inferGroup: configuration.inferGroup, adminGroup: configuration.adminGroup,
-      certificateRoles: configuration.tcp.roles)
     let listener = UnixListener(
-      descriptor: socket.descriptor, connections: connections, policy: policy,
+      descriptor: socket.descriptor, connections: connections, live: live,
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
     let transport = listener.transport(maximumMessageBytes: configuration.maximumMessageBytes)
     let readiness = ReadinessService(
       transport: transport, models: models, drain: drain, notifier: notifier,
+      watchdog: Watchdog(
+        patience: notifier.watchdogInterval ?? .seconds(1),
+        stuckDevices: { dispatcher.stuckDevices(grace: notifier.watchdogInterval ?? .seconds(1)) },
+        callOneself: {}, notifyAlive: notifier.alive, logger: logger),
+      socket: socket.path,
       announce: {
         notifier.ready(status: "serving on \(socket.path)")
         announce(socket.path)
       })
     let addresses = NetworkAddresses(
-      configuration: configuration, core: core, connections: connections, policy: policy, logger: logger)
+      configuration: configuration, core: core, connections: connections, live: live, logger: logger)
+    let take = { @Sendable (new: DaemonConfiguration) async throws in
+      try live.take(new)
+      await models.change(quota: new.quota)
+      dispatcher.limits = .init(
+        waiting: new.queue.requests, perUser: new.quota.requests, bytes: new.queue.bytes)
+      logLevel.value = new.logLevel
+      for key in configuration.keysForRestart(differingFrom: new) {
+        logger.warning("the key '\(key)' has changed; it takes effect when vtad starts again")
+      }
+    }
     // Stopped from the last to the first, so that systemd sees signs of life until the last call is done.
     var group = ServiceGroupConfiguration(
       services: [readiness, ServingService(server: GRPCServer(transport: transport, services: services))]
         + (try addresses.services(rpc: services))
+        + (reload.map { [ReloadService(read: $0, take: take, notifier: notifier, logger: logger)] } ?? [])
         + [DrainService(drain: drain, counters: counters, notifier: notifier, logger: logger)],
       gracefulShutdownSignals: handlesSignals ? [.sigterm, .sigint] : [],
       logger: Logger(label: "lifecycle") { _ in SwiftLogNoOpLogHandler() })
@@ -122,6 +141,14 @@ package final class Daemon: Sendable {
   /// Begins the drain.
   package func stop() async {
     await group.triggerGracefulShutdown()
+  }
+
+  /// A descriptor per connection and region is more than the usual limit for programs that may use select(2).
+  private static func raiseDescriptorLimit() {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = min(limit.rlim_max, 65_536)
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
   }
 
   private func close() async {

@@ -25,6 +25,7 @@ package struct DaemonConfiguration: Sendable {
   package let adminGroup: String
   package let quota: UserQuota
   package let queue: Queue
+  package let signatures: SignaturePolicy
   package let http: HTTP
   package let tcp: TCP
 
@@ -51,7 +52,13 @@ package struct DaemonConfiguration: Sendable {
     package let key: String
     package let clientCertificates: String
     /// By common name; `*` is any certificate.
-    package let roles: [String: Role]
+    package var roles: [String: Role]
+
+    var withoutRoles: TCP {
+      var copy = self
+      copy.roles = [:]
+      return copy
+    }
   }
 
   package struct Key: Sendable {
@@ -122,7 +129,13 @@ package struct DaemonConfiguration: Sendable {
     Key("quota.models", .number(64), "Models that one user may have submitted at the same time."),
     Key(
       "quota.model_bytes", .number(0), "Device memory that these may take together. 0: as much as there is."),
+    Key("quota.connections", .number(512), "Connections that one user may have open."),
     Key("quota.requests", .number(128), "Requests of one user that may wait or run."),
+    Key(
+      "modules.require_signature", .flag(false),
+      "Refuse modules that are not signed by one of the next key's (vtactl sign)."),
+    Key(
+      "modules.keys", .text(""), "Ed25519 public keys, 64 hexadecimal digits each, separated by commas."),
     Key("queue.requests", .number(1024), "Requests that may wait for the devices, of all users."),
     Key("queue.bytes", .number(1 << 30), "Memory that the inputs of waiting requests may take."),
     Key(
@@ -179,15 +192,32 @@ package struct DaemonConfiguration: Sendable {
     quota = UserQuota(
       models: try values.number("quota.models", in: 0...10_000),
       modelBytes: modelBytes == 0 ? .max : UInt64(modelBytes),
-      requests: try values.number("quota.requests", in: 1...100_000))
+      requests: try values.number("quota.requests", in: 1...100_000),
+      connections: try values.number("quota.connections", in: 1...100_000))
     queue = Queue(
       requests: try values.number("queue.requests", in: 1...1_000_000),
       bytes: try values.number("queue.bytes", in: 1 << 20...Int.max))
+    signatures = try Self.signatures(values)
     http = try Self.http(values)
     tcp = try Self.tcp(values)
     logLevel = try values.text("log_level", "one of trace, debug, info, notice, warning, error, critical") {
       Logger.Level(rawValue: $0)
     }
+  }
+
+  private static func signatures(_ values: Values) throws(ServiceError) -> SignaturePolicy {
+    var keys: Set<[UInt8]> = []
+    for text in try values.list("modules.keys") {
+      guard let key = [UInt8](hex: text), key.count == ModuleSignature.keyByteCount else {
+        throw values.refused("modules.keys", "takes keys of 64 hexadecimal digits, not '\(text.prefix(80))'")
+      }
+      keys.insert(key)
+    }
+    let isRequired = try values.flag("modules.require_signature")
+    guard !isRequired || !keys.isEmpty else {
+      throw values.refused("modules.require_signature", "would refuse every module; fill in modules.keys")
+    }
+    return SignaturePolicy(keys: keys, isRequired: isRequired)
   }
 
   private static func http(_ values: Values) throws(ServiceError) -> HTTP {
@@ -244,6 +274,18 @@ package struct DaemonConfiguration: Sendable {
     }
     options.stallLimit = .seconds(try values.number("stall_seconds", in: 1...3_600))
     return options
+  }
+
+  /// Keys that differ from another configuration and are not taken on by a running daemon.
+  func keysForRestart(differingFrom other: DaemonConfiguration) -> [String] {
+    let pairs: [(String, Bool)] = [
+      ("socket", socket == other.socket), ("socket_mode", socketMode == other.socketMode),
+      ("device", device == other.device), ("models", models == other.models),
+      ("max_message_bytes", maximumMessageBytes == other.maximumMessageBytes),
+      ("drain_seconds", drainLimit == other.drainLimit), ("http", http == other.http),
+      ("tcp", tcp.withoutRoles == other.tcp.withoutRoles),
+    ]
+    return pairs.filter { !$0.1 }.map(\.0)
   }
 
   private static var defaults: [AbsoluteConfigKey: ConfigValue] {

@@ -39,6 +39,8 @@ struct ReadinessService: Service {
   let models: ModelStore
   let drain: Drain
   let notifier: SystemdNotifier
+  let watchdog: Watchdog
+  let socket: String
   let announce: @Sendable () -> Void
 
   func run() async throws {
@@ -52,10 +54,19 @@ struct ReadinessService: Service {
   }
 
   private func beat() async {
+    guard let interval = notifier.watchdogInterval else {
+      // Nobody listens; only the end of the group ends this service.
+      try? await Task.sleep(for: .seconds(86_400 * 365 * 100))
+      return
+    }
     while !Task.isCancelled {
-      if notifier.watchdogInterval != nil { notifier.alive() }
-      // Without a watchdog nobody listens; only the end of the group ends this service.
-      try? await Task.sleep(for: notifier.watchdogInterval ?? .seconds(86_400))
+      // A connection that breaks is made again; meanwhile there is no sign of life.
+      try? await SelfCall(socket: socket).connected { health in
+        var watchdog = watchdog
+        watchdog.callOneself = health
+        while await watchdog.beat() { try? await Task.sleep(for: interval) }
+      }
+      try? await Task.sleep(for: interval)
     }
   }
 }

@@ -9,7 +9,7 @@ struct NetworkAddresses {
   let configuration: DaemonConfiguration
   let core: InferenceProtocol
   let connections: ConnectionRegistry
-  let policy: AccessPolicy
+  let live: LiveConfiguration
   let logger: Logger
 
   /// - Throws: ``ServiceError`` naming a certificate or key that can't be used.
@@ -24,14 +24,14 @@ struct NetworkAddresses {
     }
     if let port = tcp.httpPort {
       let endpoint = HTTPEndpoint(
-        host: tcp.address, port: port, identity: .certificate(policy), connections: connections,
+        host: tcp.address, port: port, identity: .certificate(live), connections: connections,
         tls: try ServerTLS.configuration(tcp, protocols: ["http/1.1"]))
       services.append(try application(endpoint, isLoopback: false))
     }
     if let port = tcp.grpcPort {
       let listener = TLSListener(
         address: tcp.address, port: port, context: try ServerTLS.context(tcp, protocols: ["h2"]),
-        connections: connections, policy: policy, eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
+        connections: connections, live: live, eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
       let transport = listener.transport(maximumMessageBytes: configuration.maximumMessageBytes)
       logger.info("grpc with TLS", metadata: ["address": "\(tcp.address)", "port": "\(port)"])
       services.append(ServingService(server: GRPCServer(transport: transport, services: rpc)))

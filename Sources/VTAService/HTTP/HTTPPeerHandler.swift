@@ -14,7 +14,7 @@ final class HTTPPeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     /// Everybody on this machine, with one role.
     case loopback(Role)
     /// The certificate that the client has shown.
-    case certificate(AccessPolicy)
+    case certificate(LiveConfiguration)
   }
 
   private let identity: Identity
@@ -59,10 +59,10 @@ final class HTTPPeerHandler: ChannelInboundHandler, RemovableChannelHandler {
     let caller =
       switch identity {
       case .loopback(let role): Caller(user: .loopback, role: role, connection: connection)
-      case .certificate(let policy):
+      case .certificate(let live):
         Caller(
           certificate: try? context.pipeline.syncOperations.handler(type: NIOSSLServerHandler.self)
-            .peerCertificate, policy: policy, connection: connection)
+            .peerCertificate, policy: live.policy, connection: connection)
       }
     connections.identified(caller.user, on: connection)
     return caller

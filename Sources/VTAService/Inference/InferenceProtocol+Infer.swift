@@ -1,10 +1,18 @@
 internal import Foundation
 internal import Logging
+internal import SwiftProtobuf
 internal import Synchronization
 internal import VTAModule
 internal import VTARuntime
 
 extension InferenceProtocol {
+  /// Asks for the next two in the answer; all in nanoseconds.
+  static let timesParameter = "vta_times"
+  /// What the request waited for a device.
+  static let queueParameter = "vta_queue_ns"
+  /// What it ran, host steps included.
+  static let runParameter = "vta_run_ns"
+
   /// Answers one request. A cancelled task's run is not started, or stops between two groups of samples.
   func infer(
     _ request: Inference_ModelInferRequest, for caller: Caller
@@ -54,6 +62,11 @@ extension InferenceProtocol {
     if let reason = result.fallback {
       response.parameters["vta_fallback"] = .with { $0.stringParam = reason }
     }
+    if try parameters.flag(Self.timesParameter) {
+      let run = result.timings.device + result.timings.host
+      response.parameters[Self.queueParameter] = .with { $0.uint64Param = result.timings.queue.nanoseconds }
+      response.parameters[Self.runParameter] = .with { $0.uint64Param = run.nanoseconds }
+    }
     try outputs.fill(&response, from: result)
     let done = ContinuousClock.now
     let times = ModelRecord.Times(
@@ -69,9 +82,9 @@ extension InferenceProtocol {
 
   /// The request's own `timeout` in microseconds, at most what the configuration allows.
   private func deadline(_ parameters: RequestParameters) throws(ServiceError) -> Duration? {
-    guard let timeout = try parameters.number("timeout"), timeout > 0 else { return runDeadline }
+    guard let timeout = try parameters.number("timeout"), timeout > 0 else { return live.runDeadline }
     let own = Duration.microseconds(Int64(clamping: min(timeout, 1 << 50)))
-    return runDeadline.map { min($0, own) } ?? own
+    return live.runDeadline.map { min($0, own) } ?? own
   }
 
   private func log(

@@ -20,8 +20,7 @@ struct InferenceProtocol: Sendable {
   let trace: TraceSettings
   let log: LogSettings
   let logger: Logger
-  /// Of one run, waiting included; `nil`: none.
-  let runDeadline: Duration?
+  let live: LiveConfiguration
 
   /// New requests can be answered.
   var isReady: Bool {

@@ -4,6 +4,7 @@ internal import VTARuntime
 /// From a file to device memory, once per content: whoever loads the same bytes while somebody has them gets those.
 actor ModelLoading {
   private let devices: [DeviceWorker]
+  private let signatures: @Sendable () -> SignaturePolicy
   private var resident: [String: WeakModel] = [:]
   private var pending: [String: Task<ModelInstances, any Error>] = [:]
 
@@ -11,8 +12,10 @@ actor ModelLoading {
     weak var model: ModelInstances?
   }
 
-  init(devices: [DeviceWorker]) {
+  /// - Parameter signatures: What is asked of each module.
+  init(devices: [DeviceWorker], signatures: @escaping @Sendable () -> SignaturePolicy) {
     self.devices = devices
+    self.signatures = signatures
   }
 
   nonisolated func load(file path: String) async throws -> ModelInstances {
@@ -21,8 +24,14 @@ actor ModelLoading {
 
   /// Reading a file is long work: it isn't done on the actor.
   nonisolated func load(_ bytes: [UInt8]) async throws -> ModelInstances {
+    try await load(read(bytes))
+  }
+
+  /// - Throws: `permissionDenied` for a module that nobody vouches for, if that is needed.
+  nonisolated func read(_ bytes: [UInt8]) throws -> ModuleFile {
     let file = try ModuleReader.read(bytes)
-    return try await load(file)
+    try signatures().check(bytes)
+    return file
   }
 
   func load(_ file: ModuleFile) async throws -> ModelInstances {

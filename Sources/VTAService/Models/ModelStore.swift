@@ -41,9 +41,9 @@ package actor ModelStore {
 
   package init(
     devices: [DeviceWorker], directory: ModelDirectory?, connections: ConnectionRegistry,
-    quota: UserQuota = UserQuota(), logger: Logger
+    quota: UserQuota, signatures: @escaping @Sendable () -> SignaturePolicy, logger: Logger
   ) {
-    loader = ModelLoading(devices: devices)
+    loader = ModelLoading(devices: devices, signatures: signatures)
     self.directory = directory
     self.connections = connections
     self.logger = logger
@@ -274,7 +274,7 @@ extension ModelStore {
     guard !name.isEmpty else {
       throw ServiceError(.invalidArgument, "a submitted model needs a name; fill in model_name")
     }
-    let modules = try files.map { (version: $0.version, file: try ModuleReader.read($0.bytes)) }
+    let modules = try files.map { (version: $0.version, file: try loader.read($0.bytes)) }
     let bytes = modules.reduce(0) { $0 &+ $1.file.module.memoryByteCount }
     try usage.take(models: modules.count, bytes: bytes, for: caller.user)
     var versions: Versions = [:]

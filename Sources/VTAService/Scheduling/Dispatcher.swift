@@ -32,6 +32,8 @@ final class Dispatcher: Sendable {
     var scheduler: Scheduler<User>
     var nextID: UInt64 = 0
     var waiters: [UInt64: Waiter] = [:]
+    /// Until when each run should be over, if it has a deadline, and its device.
+    var runs: [UInt64: (device: Int, deadline: UInt64?)] = [:]
   }
 
   let devices: [DeviceWorker]
@@ -53,6 +55,17 @@ final class Dispatcher: Sendable {
     state.withLock { ($0.scheduler.waitingCount, $0.scheduler.runningCount) }
   }
 
+  /// Devices with a run that should have been over for longer than `grace`.
+  func stuckDevices(grace: Duration) -> [String] {
+    let limit = now
+    let numbers = state.withLock { state in
+      Set(
+        state.runs.values.filter { ($0.deadline ?? .max) < limit &- min(limit, grace.nanoseconds) }.map(
+          \.device))
+    }
+    return numbers.sorted().map { devices[$0].description.name }
+  }
+
   /// - Returns: What the run gave, with the whole time that it waited.
   /// - Throws: ``ServiceError`` if it is refused or its time is over; what the device throws.
   func run(_ job: Job) async throws -> RunResult {
@@ -61,6 +74,8 @@ final class Dispatcher: Sendable {
     let device = try await turn(of: id, deadline: job.deadline.map { admitted &+ $0.nanoseconds })
     let started = now
     let waited = Duration.nanoseconds(Int64(clamping: started - admitted))
+    let deadline = job.deadline.map { admitted &+ $0.nanoseconds }
+    state.withLock { $0.runs[id] = (device, deadline) }
     defer { finish(id, took: now - started) }
     guard let model = job.model.byDevice[device] else {
       throw ServiceError(.internal, "the model was sent to a device that doesn't have it")
@@ -136,7 +151,10 @@ final class Dispatcher: Sendable {
   }
 
   private func finish(_ id: UInt64, took: UInt64) {
-    state.withLock { $0.scheduler.finish(id, took: took) }
+    state.withLock {
+      $0.runs[id] = nil
+      $0.scheduler.finish(id, took: took)
+    }
     dispatch()
   }
 

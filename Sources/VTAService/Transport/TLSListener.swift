@@ -10,7 +10,7 @@ struct TLSListener: HTTP2ServerTransport.ListenerFactory {
   let port: Int
   let context: NIOSSLContext
   let connections: ConnectionRegistry
-  let policy: AccessPolicy
+  let live: LiveConfiguration
   let eventLoopGroup: any EventLoopGroup
 
   typealias Connection = HTTP2ServerTransport.ConnectionConfigurator.ConnectionChannel
@@ -40,7 +40,7 @@ struct TLSListener: HTTP2ServerTransport.ListenerFactory {
     let pipeline = channel.pipeline.syncOperations
     try pipeline.addHandler(NIOSSLServerHandler(context: context))
     try pipeline.addHandler(
-      ConnectionPeerHandler(.certificate(connection, policy: policy, connections: connections)))
+      ConnectionPeerHandler(.certificate(connection, policy: live.policy, connections: connections)))
   }
 
   /// - Parameter maximumMessageBytes: Of one request.

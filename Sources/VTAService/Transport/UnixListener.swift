@@ -7,7 +7,7 @@ struct UnixListener: HTTP2ServerTransport.ListenerFactory {
   /// Owned by the channel as soon as it is made.
   let descriptor: CInt
   let connections: ConnectionRegistry
-  let policy: AccessPolicy
+  let live: LiveConfiguration
   let eventLoopGroup: any EventLoopGroup
 
   typealias Connection = HTTP2ServerTransport.ConnectionConfigurator.ConnectionChannel
@@ -30,8 +30,11 @@ struct UnixListener: HTTP2ServerTransport.ListenerFactory {
   private func identify(_ channel: any Channel) throws {
     let connection = connections.opened()
     channel.closeFuture.whenComplete { [connections] _ in connections.closed(connection) }
-    let caller = try ConnectionPeerHandler.caller(of: channel, connection: connection, policy: policy)
+    let caller = try ConnectionPeerHandler.caller(of: channel, connection: connection, policy: live.policy)
     connections.identified(caller.user, on: connection)
+    guard connections.count(of: caller.user) <= live.connectionsPerUser else {
+      throw ServiceError(.resourceExhausted, "\(caller.user) has too many connections")
+    }
     try channel.pipeline.syncOperations.addHandler(ConnectionPeerHandler(.known(caller)))
   }
 }

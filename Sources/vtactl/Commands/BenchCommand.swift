@@ -7,7 +7,7 @@ private import VTARuntime
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Measures parts of the product on this machine.",
-    subcommands: [BenchSimulatorCommand.self, Verifier.self])
+    subcommands: [BenchSimulatorCommand.self, Verifier.self, BenchServiceCommand.self])
 
   /// Prints instructions per second, the median of several repetitions, per file.
   struct Verifier: ParsableCommand {

@@ -59,7 +59,7 @@ struct RunCommand: AsyncParsableCommand {
       return try await report(on: runner, file, inputs)
     }
     try await DaemonRunner.withModel(
-      bytes, digest: file.digest, device: device, socket: daemon.socketPath
+      bytes, digest: file.digest, device: device, address: daemon.address
     ) { runner in
       try await report(on: runner, file, inputs)
     }

@@ -8,16 +8,41 @@ struct DaemonOptions: ParsableArguments {
     help: ArgumentHelp("The daemon's socket; the variable VTAD_SOCKET says the same.", valueName: "path"))
   var socket: String?
 
-  private var named: String? {
-    socket ?? ProcessInfo.processInfo.environment[VTAServiceClient.socketVariable]
+  @Option(
+    help: ArgumentHelp(
+      "A daemon on another machine, over TLS; VTAD_HOST says the same.", valueName: "name[:port]"))
+  var host: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Folder of client.pem, client.key and ca.pem for --host; by default ~/.config/vta.", valueName: "folder"
+    ))
+  var certificates: String?
+
+  static let socketVariable = "VTAD_SOCKET"
+  static let hostVariable = "VTAD_HOST"
+
+  func validate() throws {
+    if socket != nil, host != nil { throw ValidationError("--socket or --host, not both") }
+    if let host, Self.split(host) == nil {
+      throw ValidationError("--host \(host): name a host, or host:port")
+    }
   }
 
-  var socketPath: String { named ?? VTAServiceClient.defaultSocket }
+  /// The one that was named, if any; options win over variables.
+  private var named: DaemonAddress? {
+    if let socket { return .socket(socket) }
+    if let host { return remote(host) }
+    let environment = ProcessInfo.processInfo.environment
+    if let socket = environment[Self.socketVariable] { return .socket(socket) }
+    return environment[Self.hostVariable].flatMap(remote)
+  }
 
-  /// Whether a run goes to the daemon: always if its socket was named, else unless a device was named and there is
-  /// no daemon.
+  var address: DaemonAddress { named ?? .socket(DaemonAddress.defaultSocket) }
+
+  /// Whether a run goes to the daemon: always if it was named, else unless a device was named and there is no daemon.
   func isWanted(device: String?) -> Bool {
-    named != nil || device == nil || VTAServiceClient.isListening(on: socketPath)
+    named != nil || device == nil || VTAServiceClient.isListening(on: address)
   }
 
   /// What the daemon answers on a connection of its own.
@@ -25,9 +50,34 @@ struct DaemonOptions: ParsableArguments {
     _ question: @escaping @Sendable (VTAServiceClient) async throws -> Answer
   ) async throws -> Answer {
     do {
-      return try await VTAServiceClient.connect(to: socketPath, question)
+      return try await VTAServiceClient.connect(to: address, question)
+    } catch let failure as Failure {
+      throw failure
     } catch {
       throw Failure("daemon", error)
     }
+  }
+
+  private func remote(_ text: String) -> DaemonAddress? {
+    guard let (host, port) = Self.split(text) else { return nil }
+    let folder = certificates ?? NSHomeDirectory() + "/.config/vta"
+    return .host(
+      host, port: port,
+      .init(
+        certificate: folder + "/client.pem", key: folder + "/client.key", authority: folder + "/ca.pem"))
+  }
+
+  /// `nil` if the port is no number; an address of IPv6 stands in brackets if a port follows.
+  private static func split(_ text: String) -> (String, Int)? {
+    if text.isEmpty { return nil }
+    if text.hasPrefix("["), let end = text.firstIndex(of: "]") {
+      let host = String(text[text.index(after: text.startIndex)..<end])
+      let rest = text[text.index(after: end)...]
+      if rest.isEmpty { return (host, DaemonAddress.defaultPort) }
+      return rest.hasPrefix(":") ? UInt16(rest.dropFirst()).map { (host, Int($0)) } : nil
+    }
+    let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+    guard parts.count == 2 else { return (text, DaemonAddress.defaultPort) }
+    return UInt16(parts[1]).map { (String(parts[0]), Int($0)) }
   }
 }

@@ -13,24 +13,24 @@ struct DaemonRunner: ModelRunner {
   ///
   /// - Throws: ``Failure`` if the daemon can't be reached, refuses the file, or drives another device.
   static func withModel(
-    _ file: [UInt8], digest: String, device: String?, socket: String,
+    _ file: [UInt8], digest: String, device: String?, address: DaemonAddress,
     _ body: @escaping @Sendable (DaemonRunner) async throws -> Void
   ) async throws {
     do {
-      try await VTAServiceClient.connect(to: socket) { client in
+      try await VTAServiceClient.connect(to: address) { client in
         let devices = try await client.status().devices
         let isAny = device == nil || device == "auto"
         guard let used = devices.first(where: { isAny || device == $0.name }) else {
           let names = devices.map(\.name).joined(separator: ", ")
           throw Failure.usage(
             "--device \(device ?? "")",
-            "the daemon at \(socket) drives \(names); name that, or add --in-process")
+            "the daemon at \(address) drives \(names); name that, or add --in-process")
         }
         let model = "private-\(digest)"
         try await client.submit(file, as: model)
         try await body(
           DaemonRunner(
-            client: client, model: model, device: used.name, place: "daemon at \(socket)", note: used.note))
+            client: client, model: model, device: used.name, place: "daemon at \(address)", note: used.note))
       }
     } catch let failure as Failure {
       throw failure
