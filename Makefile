@@ -45,6 +45,11 @@ install uninstall:
 check: setup
 	@swift format lint --strict --configuration .swift-format $(SOURCES)
 
+.PHONY: networks
+# Whole networks on the simulator, bit for bit; a board's profiles too.
+networks: build .venv
+	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/networks.py
+
 bench: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/bench.py
 

@@ -89,6 +89,15 @@ private struct Assembly {
     case .reshape(let input, let output, let shape):
       try addHostStep(
         .reshape(input: input, output: output, shape: shape), step, &emitter, microOpRegion)
+    case .activate(let input, let output, let function):
+      try addHostStep(
+        .activate(input: input, output: output, function: function), step, &emitter, microOpRegion)
+    case .transpose(let input, let output, let permutation):
+      try addHostStep(
+        .transpose(input: input, output: output, permutation: permutation), step, &emitter, microOpRegion)
+    case .concatenate(let inputs, let output, let axis):
+      try addHostStep(
+        .concatenate(inputs: inputs, output: output, axis: axis), step, &emitter, microOpRegion)
     }
   }
 
