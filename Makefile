@@ -45,6 +45,20 @@ install uninstall:
 check: setup
 	@swift format lint --strict --configuration .swift-format $(SOURCES)
 
+.PHONY: networks
+# Whole networks on the simulator, bit for bit; a board's profiles too.
+networks: build .venv
+	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/networks.py
+
+.PHONY: traffic accuracy
+# ResNet-18's convolutions beside TVM's schedules.
+traffic: build .venv
+	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/test_traffic.py
+
+# The error of quantization beside ONNX Runtime's, in decibels.
+accuracy: build .venv
+	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/accuracy.py
+
 bench: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/bench.py
 

@@ -62,7 +62,8 @@ package enum Compiler {
     progress("importing")
     var graph = try ONNXImporter.graph(
       model, name: options.name, folder: modelDirectory, shapes: options.shapes)
-    try graph.removeReshapes()
+    graph.removeReshapes()
+    graph.foldPads()
     try graph.foldScalesAndClips()
     try InterfaceCheck(graph).check(options)
     let samples = try calibrationSamples(for: graph, options)

@@ -92,10 +92,12 @@ package struct DeviceTensor: Hashable, Sendable {
   package var width: Int
   /// Real value of one step; the zero point is 0.
   package var scale: Float
+  /// How the host spreads it out; `nil` if it lies as it is.
+  package var unfolding: Unfolding?
 
   package init(
     name: String, region: Int, byteOffset: UInt64, channels: Int, height: Int, width: Int,
-    scale: Float
+    scale: Float, unfolding: Unfolding? = nil
   ) {
     self.name = name
     self.region = region
@@ -104,15 +106,58 @@ package struct DeviceTensor: Hashable, Sendable {
     self.height = height
     self.width = width
     self.scale = scale
+    self.unfolding = unfolding
+  }
+
+  /// Channels, height and width as they lie in memory.
+  package var packedExtents: (channels: Int, height: Int, width: Int) {
+    guard let unfolding else { return (channels, height, width) }
+    return (channels * unfolding.rows * unfolding.columns, unfolding.height, unfolding.width)
   }
 
   /// Elements (tiles) of the packed tensor.
   package func tileCount(_ configuration: HardwareConfiguration) -> Int {
-    (channels + configuration.block - 1) / configuration.block * height * width
+    let extents = packedExtents
+    return (extents.channels + configuration.block - 1) / configuration.block * extents.height * extents.width
   }
 
   package func byteCount(_ configuration: HardwareConfiguration) -> UInt64 {
     UInt64(tileCount(configuration) * configuration.elementBytes(.inp))
+  }
+}
+
+/// A tensor of few channels, spread out so that a kernel's neighbouring positions share the lanes of one element: channel
+/// `(i · columns + j) · channels + c` of element (y, x) is channel c at row `y · rowStep + i − top` and column
+/// `x · columnStep + j − left`, zero outside the tensor. Neighbouring elements may overlap.
+package struct Unfolding: Hashable, Sendable {
+  /// Positions in one element.
+  package var rows: Int
+  package var columns: Int
+  package var rowStep: Int
+  package var columnStep: Int
+  /// Of the spread tensor.
+  package var height: Int
+  package var width: Int
+  package var top: Int
+  package var left: Int
+
+  package init(
+    rows: Int, columns: Int, rowStep: Int, columnStep: Int, height: Int, width: Int, top: Int, left: Int
+  ) {
+    self.rows = rows
+    self.columns = columns
+    self.rowStep = rowStep
+    self.columnStep = columnStep
+    self.height = height
+    self.width = width
+    self.top = top
+    self.left = left
+  }
+
+  /// That every position of a tensor lies in some element, so that it can be read back.
+  package func covers(height: Int, width: Int) -> Bool {
+    rowStep <= rows && columnStep <= columns && self.height * rowStep - top >= height
+      && self.width * columnStep - left >= width
   }
 }
 
@@ -156,6 +201,12 @@ package enum Step: Hashable, Sendable {
   case dequantize(input: Int, output: HostTensorName, shape: [Int])
   /// Numerically safe softmax over `axis` (≥ 0), float32.
   case softmax(input: HostTensorName, output: HostTensorName, axis: Int)
+  /// A function of each element, float32.
+  case activate(input: HostTensorName, output: HostTensorName, function: HostFunction)
+  /// Axis i of the output is axis `permutation[i]` of the input; the batch axis stays first.
+  case transpose(input: HostTensorName, output: HostTensorName, permutation: [Int])
+  /// One behind the other along `axis` (≥ 1).
+  case concatenate(inputs: [HostTensorName], output: HostTensorName, axis: Int)
   /// Same elements, another shape (with the batch axis first).
   case reshape(input: HostTensorName, output: HostTensorName, shape: [Int])
 }

@@ -42,7 +42,7 @@ enum Fixtures {
   /// As quantization sees it.
   static func simplified(_ name: String) throws -> Graph {
     var graph = try graph(name)
-    try graph.removeReshapes()
+    graph.removeReshapes()
     try graph.foldScalesAndClips()
     return graph
   }

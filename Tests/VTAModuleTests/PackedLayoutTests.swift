@@ -38,4 +38,35 @@ import VTA
       #expect(!bits.contains(1), "lanes of missing samples and channels are zero")
     }
   }
+
+  /// Each lane of an unfolded tensor is the position that the formula names, and unpacking gives the tensor back.
+  @Test(arguments: [
+    Unfolding(rows: 2, columns: 2, rowStep: 2, columnStep: 2, height: 4, width: 5, top: 3, left: 1),
+    Unfolding(rows: 1, columns: 3, rowStep: 1, columnStep: 1, height: 6, width: 7, top: 1, left: 1),
+    Unfolding(rows: 3, columns: 1, rowStep: 2, columnStep: 1, height: 3, width: 8, top: 0, left: 2),
+  ])
+  func unfolded(_ u: Unfolding) throws {
+    let (channels, height, width) = (3, 5, 6)
+    #expect(u.covers(height: height, width: width))
+    let c = HardwareConfiguration.default
+    let layout = PackedLayout(
+      configuration: c, channels: channels, height: height, width: width, unfolding: u)
+    let tensor = (0..<channels * height * width).map { Int8($0 - 40) }
+    let bytes = layout.pack(tensor, samples: 1)
+    #expect(layout.unpack(bytes, samples: 1) == tensor)
+    for y in 0..<u.height {
+      for x in 0..<u.width {
+        for lane in 0..<c.block {
+          let (row, column) = (
+            y * u.rowStep + lane / channels / u.columns - u.top,
+            x * u.columnStep + lane / channels % u.columns - u.left
+          )
+          let isInside =
+            lane < channels * u.rows * u.columns && (0..<height).contains(row) && (0..<width).contains(column)
+          let expected = isInside ? tensor[(lane % channels * height + row) * width + column] : 0
+          #expect(Int8(bitPattern: bytes[(y * u.width + x) * c.block + lane]) == expected)
+        }
+      }
+    }
+  }
 }

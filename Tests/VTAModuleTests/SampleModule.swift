@@ -25,7 +25,10 @@ enum SampleModule {
         Region(name: "kernels", role: .microOps([4, 0, 0, 0]), byteCount: 4),
       ],
       deviceTensors: [
-        DeviceTensor(name: "x", region: 0, byteOffset: 0, channels: 3, height: 2, width: 2, scale: 0.5),
+        DeviceTensor(
+          name: "x", region: 0, byteOffset: 0, channels: 3, height: 2, width: 2, scale: 0.5,
+          unfolding: Unfolding(
+            rows: 2, columns: 2, rowStep: 1, columnStep: 2, height: 3, width: 2, top: 1, left: 1)),
         DeviceTensor(name: "y", region: 0, byteOffset: 4096, channels: 2, height: 1, width: 1, scale: 0.25),
       ],
       programs: [
@@ -40,6 +43,9 @@ enum SampleModule {
         .quantize(input: "image", output: 0), .program(0),
         .dequantize(input: 1, output: "logits", shape: [1, 2, 1, 1]),
         .reshape(input: "logits", output: "flat", shape: [1, 2]),
+        .activate(input: "flat", output: "active", function: HostFunction(.elu, alpha: 0.5)),
+        .transpose(input: "logits", output: "turned", permutation: [0, 3, 1, 2]),
+        .concatenate(inputs: ["active", "flat"], output: "both", axis: 1),
         .softmax(input: "flat", output: "class", axis: 1),
       ],
       layers: [

@@ -80,6 +80,23 @@ import VTARuntime
     }
   }
 
+  /// Of a run before, `done` keeps its 1; a driver that finds fetch idle must be able to believe it.
+  @Test func fetchIsBusyUntilDoneTellsOfTheSameRun() throws {
+    let machine = Machine()
+    let player = try DevicePlayer(try board("hls"), memory: machine.memory, busAddress: bus)
+    let idle: UInt32 = 4
+    for run in 1...3 {
+      start(machine, isVCR: false)
+      var events: [DevicePlayer.Event] = []
+      while !events.contains(.ended(run: run)) {
+        #expect(machine.read(0) & idle == 0)
+        events += player.step()
+      }
+      #expect(machine.read(0) & idle != 0)
+      #expect(machine.read(0x201C) == 0, "a flag that no read can clear")
+    }
+  }
+
   @Test func aHungRunStaysUntilThePlayerIsStartedAgain() throws {
     let machine = Machine()
     let board = try board("vcr")

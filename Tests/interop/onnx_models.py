@@ -656,6 +656,88 @@ def opset(name, version):
     return net.case(net.gemm(net.node("Dropout", y), 144, 10), decibels=20)
 
 
+# Channels of the parts that are joined: whole blocks, parts of blocks, many.
+@family("concat", {"of_blocks": ([16, 32],), "of_parts": ([5, 17, 3],), "of_many": ([1] * 7,)})
+def concatenation(name, channels):
+    net = Network(name)
+    x = net.input(8, 6, 5)
+    parts = [net.node("Relu", net.conv(x, 8, count, 3, pads=[1] * 4)) for count in channels]
+    y = net.node("Concat", *parts, axis=1)
+    return net.case(net.node("LeakyRelu", y, alpha=0.25), net.conv(y, sum(channels), 20, 1), decibels=SEVERAL_LAYERS)
+
+
+@case
+def concat_of_another_axis():
+    """Heads of a detector: boxes of two grids in one list."""
+    net = Network("concat_of_another_axis")
+    x = net.input(8, 6, 6)
+    heads = []
+    for stride in (1, 2):
+        y = net.node("Transpose", net.conv(x, 8, 12, 3, pads=[1] * 4, strides=[stride] * 2), perm=[0, 2, 3, 1])
+        heads.append(net.node("Reshape", y, net.constant(np.array([0, -1, 4], np.int64))))
+    return net.case(net.node("Sigmoid", net.node("Concat", *heads, axis=1)))
+
+
+# Pads: top, left, bottom, right; whether a convolution takes them up.
+@family("pad", {"folded": ([1, 2, 3, 0], True), "alone": ([2, 0, 1, 3], False), "cropping": ([-1, 2, 1, -2], True)})
+def pad(name, pads, is_folded):
+    net = Network(name)
+    top, left, bottom, right = pads
+    all_pads = net.constant(np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
+    y = net.node("Pad", net.node("Relu", net.conv(net.input(4, 7, 7), 4, 20, 3)), all_pads)
+    return net.case(net.conv(y, 20, 16, 3) if is_folded else y, decibels=SEVERAL_LAYERS)
+
+
+# On the host: alone, and between two layers of the accelerator.
+@family(
+    "host",
+    {
+        "sigmoid": ("Sigmoid", {}),
+        "tanh": ("Tanh", {}),
+        "exp": ("Exp", {}),
+        "softplus": ("Softplus", {}),
+        "elu": ("Elu", {"alpha": 0.5}),
+        "hard_sigmoid": ("HardSigmoid", {"alpha": 0.3, "beta": 0.6}),
+        "hard_swish": ("HardSwish", {}),
+    },
+)
+def host_function(name, operator, attributes):
+    net = Network(name)
+    y = net.node(operator, net.conv(net.input(3, 6, 6), 3, 16, 3), **attributes)
+    return net.case(net.node(operator, net.conv(y, 16, 8, 3), **attributes), decibels=SEVERAL_LAYERS)
+
+
+@case
+def channels_last():
+    """What converters of TensorFlow's models leave: transposes at both ends, a flattening in another order."""
+    net = Network("channels_last")
+    x = net.node("Transpose", net.input(8, 8, 3), perm=[0, 3, 1, 2])
+    y = net.node("Relu", net.conv(x, 3, 8, 3, strides=[2, 2], pads=[0, 0, 1, 1]))
+    y = net.node("Transpose", y, perm=[0, 2, 3, 1])
+    y = net.node("Reshape", y, net.constant(np.array([0, -1], np.int64)))
+    return net.case(net.gemm(y, 128, 10), decibels=SEVERAL_LAYERS)
+
+
+@case
+def shuffled_channels():
+    """ShuffleNet's: the host does what the accelerator's layout cannot."""
+    net = Network("shuffled_channels")
+    y = net.conv(net.input(4, 5, 5), 4, 24, 1)
+    y = net.node("Reshape", y, net.constant(np.array([0, 3, 8, 5, 5], np.int64)))
+    y = net.node("Transpose", y, perm=[0, 2, 1, 3, 4])
+    y = net.node("Reshape", y, net.constant(np.array([0, 24, 5, 5], np.int64)))
+    return net.case(net.conv(y, 24, 16, 1), decibels=SEVERAL_LAYERS)
+
+
+@case
+def squeezed_mean():
+    net = Network("squeezed_mean")
+    y = net.node("ReduceMean", net.conv(net.input(3, 7, 7), 3, 24, 3), axes=[2, 3], keepdims=1)
+    y = net.node("Squeeze", y, net.constant(np.array([2, 3], np.int64)))
+    y = net.gemm(y, 24, 12)
+    return net.case(net.node("Unsqueeze", y, net.constant(np.array([1], np.int64))), decibels=SEVERAL_LAYERS)
+
+
 @case
 def two_outputs():
     """One of them is also read by the next layer."""

@@ -111,6 +111,26 @@ class QuantizedNetwork:
         powers = np.exp(x - x.max(step["axis"], keepdims=True))
         return (powers / powers.sum(step["axis"], keepdims=True)).astype(np.float32)
 
+    def activate(self, step, host, device):
+        x, alpha, beta = host[step["input"]].astype(np.float64), step["alpha"], step["beta"]
+        hard_sigmoid = np.clip(alpha * x + beta, 0, 1)
+        functions = {
+            "sigmoid": lambda: 1 / (1 + np.exp(-x)),
+            "tanh": lambda: np.tanh(x),
+            "hard_sigmoid": lambda: hard_sigmoid,
+            "hard_swish": lambda: x * hard_sigmoid,
+            "elu": lambda: np.where(x >= 0, x, alpha * np.expm1(x)),
+            "softplus": lambda: np.logaddexp(0, x),
+            "exp": lambda: np.exp(x),
+        }
+        return functions[step["function"]]().astype(np.float32)
+
+    def transpose(self, step, host, device):
+        return host[step["input"]].transpose(step["permutation"])
+
+    def concatenate(self, step, host, device):
+        return np.concatenate([host[name] for name in step["inputs"]], step["axis"])
+
     def reshape(self, step, host, device):
         x = host[step["input"]]
         return x.reshape(len(x), *step["shape"][1:])

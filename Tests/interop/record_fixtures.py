@@ -258,6 +258,33 @@ def gemm(name, shape, attributes, bias):
     return net.case(net.node("Gemm", net.input(6), *parts, **attributes))
 
 
+@family("arranged", {f"opset{opset}": (opset,) for opset in range(11, 22)})
+def every_arrangement(name, opset):
+    """Operators that put elements elsewhere, and functions of the host, in the form of each operator set."""
+    net = Network(name, opset)
+
+    def axes(*values):
+        return net.constant(np.array(values, np.int64))
+
+    def with_axes(operator, y, values, since, **attributes):
+        if opset < since:
+            return net.node(operator, y, axes=values, **attributes)
+        return net.node(operator, y, axes(*values), **attributes)
+
+    x = net.input(2, 4, 3)
+    y = net.node("Concat", net.conv(x, 2, 3, 1), x, net.node("Sigmoid", x), axis=-3)
+    y = net.conv(net.node("Pad", y, axes(0, 0, 1, 0, 0, 0, 0, 2)), 7, 4, 2)
+    y = net.node("Concat", net.node("Tanh", y), net.node("Exp", y), axis=3)
+    y = net.node("Elu", net.node("Softplus", net.node("Transpose", y, perm=[0, 2, 3, 1])), alpha=0.7)
+    y = net.node("HardSigmoid", net.node("Transpose", y, perm=[0, 3, 1, 2]), alpha=0.15, beta=0.4)
+    if opset >= 14:
+        y = net.node("HardSwish", y)
+    mean = with_axes("ReduceMean", y, [2, -1], 18, keepdims=1)
+    mean = with_axes("Squeeze", mean, [2, -1], 13)
+    mean = with_axes("Unsqueeze", net.gemm(mean, 4, 5), [2], 13)
+    return net.case(y, mean, with_axes("ReduceMean", y, [3, 2], 18, keepdims=0))
+
+
 @family("reshape", {"order": ([0, 3, 2, 3],), "infer_batch": ([-1, 18],), "rank3": ([1, 9, 2],)})
 def reshape(name, shape):
     """Of an input: the host arranges it."""

@@ -109,13 +109,14 @@ def add_libraries(tree, *names, of_debian):
 def add_answers(tree, target):
     """The digits model for the target, pictures, and what this machine's simulator answers, under checks/."""
     folder = tree / "checks" / target
-    folder.mkdir(parents=True)
-    compile_digits(folder / "digits.vtab", target=target)
+    model = folder / "models/digits.vtab"
+    model.parent.mkdir(parents=True)
+    compile_digits(model, target=target)
     for picture in sorted((DIGITS / "images").iterdir()):
         digit = picture.name.partition("-")[0]
         copy(picture, tree / f"checks/pictures/{digit}.png")
         succeed(
-            "vtactl", "run", folder / "digits.vtab", "--in-process", "--device", "sim",
+            "vtactl", "run", model, "--in-process", "--device", "sim",
             "--input", picture, "--output-dir", folder / digit,
         )  # fmt: skip
 

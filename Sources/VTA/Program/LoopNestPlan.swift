@@ -23,7 +23,8 @@ package struct NestDimension: Hashable, Sendable {
 ///
 /// Chosen by the cost of HLS hardware (reference/vta-hardware.md, section 5.6): an inner iteration takes one cycle
 /// per micro-op plus the drain of the pipeline. Micro-ops that use an accumulator again keep the distance that HLS
-/// asks for (section 3.7): reductions are unrolled outside of at least three accumulators, or not at all.
+/// asks for (section 3.7): reductions are unrolled outside of at least three accumulators, or not at all. A dimension may
+/// be cut in two, one part looped and the other unrolled: that fills the pipeline with few micro-ops.
 struct LoopNestPlan {
   var outer: NestDimension
   var inner: NestDimension
@@ -37,8 +38,32 @@ struct LoopNestPlan {
   ///   - microOpsMax: most micro-ops in a kernel.
   ///   - canLoop: whether the hardware's factor fields can hold the dimension's steps.
   init(_ dimensions: [NestDimension], microOpsMax: Int, canLoop: (NestDimension) -> Bool) {
-    let dimensions = dimensions.filter { $0.extent != 1 }
+    let whole = dimensions.filter { $0.extent != 1 }
     var best: (cost: Int, plan: LoopNestPlan)?
+    for dimensions in [whole] + whole.indices.flatMap({ Self.cuts(whole, at: $0) }) {
+      Self.search(dimensions, microOpsMax, canLoop, &best)
+    }
+    // Unrolling everything into instructions is always possible.
+    self = best?.plan ?? LoopNestPlan(.one, .one, [], whole)
+  }
+
+  /// The nest with one dimension as two, the inner part of some sizes that divide it.
+  private static func cuts(_ dimensions: [NestDimension], at index: Int) -> [[NestDimension]] {
+    let cut = dimensions[index]
+    let divisors = (2...64).filter { cut.extent % $0 == 0 && $0 < cut.extent }
+    return divisors.map { size in
+      var result = dimensions
+      result[index] = NestDimension(
+        extent: cut.extent / size, dst: cut.dst * size, src: cut.src * size, wgt: cut.wgt * size)
+      result.insert(NestDimension(extent: size, dst: cut.dst, src: cut.src, wgt: cut.wgt), at: index + 1)
+      return result
+    }
+  }
+
+  private static func search(
+    _ dimensions: [NestDimension], _ microOpsMax: Int, _ canLoop: (NestDimension) -> Bool,
+    _ best: inout (cost: Int, plan: LoopNestPlan)?
+  ) {
     let n = dimensions.count
     for split in 0..<(1 << n) {
       let instructions = (0..<n).filter { split & (1 << $0) != 0 }.map { dimensions[$0] }
@@ -48,8 +73,6 @@ struct LoopNestPlan {
         if cost < (best?.cost ?? .max) { best = (cost, plan) }
       }
     }
-    // Unrolling everything into instructions is always possible.
-    self = best?.plan ?? LoopNestPlan(.one, .one, [], dimensions)
   }
 
   private init(

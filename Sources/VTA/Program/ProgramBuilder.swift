@@ -49,6 +49,13 @@ package struct ProgramBuilder {
   /// A compute instruction that waits for all stores up to `store`.
   private var relay: (store: Int, compute: Int)?
   private var lastOfModule: [Int?] = [nil, nil, nil]
+  /// Tiles have few shapes, and finding a plan takes longer than all the rest.
+  private var plans: [PlanKey: LoopNestPlan] = [:]
+
+  private struct PlanKey: Hashable {
+    let isALU: Bool
+    let dimensions: [NestDimension]
+  }
 
   /// - Parameter microOpRegion: index of the region that will hold the micro-op image.
   package init(target: Target, microOpRegion: Int) {
@@ -84,15 +91,25 @@ package struct ProgramBuilder {
     _ computation: Computation, _ dimensions: [NestDimension], base: MicroOp,
     after producers: [Producer?] = []
   ) -> Producer {
-    let factors = factorLimits(computation)
-    let plan = LoopNestPlan(dimensions, microOpsMax: microOpsMax) {
-      $0.dst <= factors.dst && $0.src <= factors.src && $0.wgt <= factors.wgt
-    }
+    let plan = plan(computation, dimensions)
     var last = Producer(index: -1)
     for kernel in plan.kernels(base: base) {
       last = emit(computation, plan, microOps: kernel, producers)
     }
     return last
+  }
+
+  private mutating func plan(_ computation: Computation, _ dimensions: [NestDimension]) -> LoopNestPlan {
+    var isALU = false
+    if case .alu = computation { isALU = true }
+    let key = PlanKey(isALU: isALU, dimensions: dimensions)
+    if let known = plans[key] { return known }
+    let factors = factorLimits(computation)
+    let plan = LoopNestPlan(dimensions, microOpsMax: microOpsMax) {
+      $0.dst <= factors.dst && $0.src <= factors.src && $0.wgt <= factors.wgt
+    }
+    plans[key] = plan
+    return plan
   }
 
   /// Ends the program: FINISH runs when every module has nothing left to do.

@@ -12,12 +12,13 @@ package enum CodeGenerator {
     _ graph: QuantizedGraph, target: Target, name: String, producer: String,
     preprocessing: Preprocessing?, labels: [String]
   ) throws(CodegenError) -> Module {
-    let (tensors, activationBytes) = placeTensors(graph, target.configuration)
+    let (spread, unfoldings) = InputUnfolding.apply(to: graph, target.configuration)
+    let (tensors, activationBytes) = placeTensors(graph, unfoldings, target.configuration)
     var emitter = LayerEmitter(
-      target: target, graph: graph, tensors: tensors, constantRegion: constantRegion,
+      target: target, graph: spread, tensors: tensors, constantRegion: constantRegion,
       microOpRegion: microOpRegion)
     var assembly = Assembly(target: target)
-    for step in graph.steps {
+    for step in spread.steps {
       try assembly.add(step, &emitter, microOpRegion: microOpRegion)
     }
     try assembly.endProgram(&emitter, microOpRegion: microOpRegion)
@@ -41,14 +42,15 @@ package enum CodeGenerator {
 
   /// Every value gets memory of its own, so that all of them can be looked at after a run.
   private static func placeTensors(
-    _ graph: QuantizedGraph, _ configuration: HardwareConfiguration
+    _ graph: QuantizedGraph, _ unfoldings: [Int: Unfolding], _ configuration: HardwareConfiguration
   ) -> ([DeviceTensor], UInt64) {
     var offset: UInt64 = 0
     var tensors: [DeviceTensor] = []
-    for value in graph.values {
+    for (index, value) in graph.values.enumerated() {
       let tensor = DeviceTensor(
         name: value.name, region: activationRegion, byteOffset: offset, channels: value.channels,
-        height: value.height, width: value.width, scale: value.scale)
+        height: value.height, width: value.width, scale: value.scale,
+        unfolding: unfoldings[index])
       offset += tensor.byteCount(configuration)
       tensors.append(tensor)
     }
@@ -89,6 +91,15 @@ private struct Assembly {
     case .reshape(let input, let output, let shape):
       try addHostStep(
         .reshape(input: input, output: output, shape: shape), step, &emitter, microOpRegion)
+    case .activate(let input, let output, let function):
+      try addHostStep(
+        .activate(input: input, output: output, function: function), step, &emitter, microOpRegion)
+    case .transpose(let input, let output, let permutation):
+      try addHostStep(
+        .transpose(input: input, output: output, permutation: permutation), step, &emitter, microOpRegion)
+    case .concatenate(let inputs, let output, let axis):
+      try addHostStep(
+        .concatenate(inputs: inputs, output: output, axis: axis), step, &emitter, microOpRegion)
     }
   }
 

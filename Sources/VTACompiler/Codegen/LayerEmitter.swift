@@ -11,7 +11,7 @@ struct LayerEmitter {
   var constants: ConstantImage
   var inputs: ScratchpadSlots
   var weights: ScratchpadSlots
-  var accumulators: AccumulatorHalves
+  var accumulators: Accumulators
   /// The last STORE into each tensor.
   var lastStore: [Int: ProgramBuilder.Producer] = [:]
 
@@ -27,7 +27,7 @@ struct LayerEmitter {
     constants = ConstantImage(c)
     inputs = ScratchpadSlots(depth: c.depth(.inp))
     weights = ScratchpadSlots(depth: c.depth(.wgt))
-    accumulators = AccumulatorHalves(depth: c.depth(.acc))
+    accumulators = Accumulators(depth: c.depth(.acc))
   }
 
   var configuration: HardwareConfiguration { target.configuration }
@@ -41,7 +41,7 @@ struct LayerEmitter {
     builder = ProgramBuilder(target: target, microOpRegion: microOpRegion)
     inputs = ScratchpadSlots(depth: configuration.depth(.inp))
     weights = ScratchpadSlots(depth: configuration.depth(.wgt))
-    accumulators = AccumulatorHalves(depth: configuration.depth(.acc))
+    accumulators = Accumulators(depth: configuration.depth(.acc))
     lastStore = [:]
   }
 
@@ -51,22 +51,20 @@ struct LayerEmitter {
     after producers: [ProgramBuilder.Producer?]
   ) -> ProgramBuilder.Producer? {
     let tensor = tensors[value]
+    let extents = tensor.packedExtents
     let producers = producers + [lastStore[value]]
-    let area = tensor.height * tensor.width
-    let isWhole =
-      rows.extent == tensor.height && columns.extent == tensor.width
-      && rows.valid.count == tensor.height && columns.valid.count == tensor.width
-    if isWhole && area <= Limits.transferExtentMax {
+    if isOneTransfer(value, rows, columns) {
       let transfer = Transfer(
-        memory: .inp, sramBase: base, ySize: channels.count, xSize: area, xStride: area)
+        memory: .inp, sramBase: base, ySize: channels.count, xSize: rows.extent * columns.extent,
+        xStride: extents.height * extents.width)
       return builder.load(
-        transfer, from: location(tensor, channels.lowerBound, 0, 0), after: producers)
+        transfer, from: location(tensor, channels.lowerBound, rows.valid.lowerBound, 0), after: producers)
     }
     var last: ProgramBuilder.Producer?
     for (index, channel) in channels.enumerated() {
       let transfer = Transfer(
         memory: .inp, sramBase: base + index * rows.extent * columns.extent,
-        ySize: rows.valid.count, xSize: columns.valid.count, xStride: tensor.width,
+        ySize: rows.valid.count, xSize: columns.valid.count, xStride: extents.width,
         yPad0: rows.before, yPad1: rows.after, xPad0: columns.before, xPad1: columns.after)
       last = builder.load(
         transfer,
@@ -74,6 +72,13 @@ struct LayerEmitter {
         after: producers)
     }
     return last
+  }
+
+  /// That one LOAD brings a window of any number of channel blocks: whole rows, without padding.
+  func isOneTransfer(_ value: Int, _ rows: InputWindow, _ columns: InputWindow) -> Bool {
+    let extents = tensors[value].packedExtents
+    return rows.extent == rows.valid.count && columns.extent == columns.valid.count
+      && columns.valid.count == extents.width && extents.height * extents.width <= Limits.transferExtentMax
   }
 
   /// STOREs of a tile that is dense in the accumulator: `channels × rows × columns`.
@@ -105,7 +110,8 @@ struct LayerEmitter {
   private func location(
     _ tensor: DeviceTensor, _ channel: Int, _ row: Int, _ column: Int
   ) -> ProgramBuilder.Location {
-    let element = (channel * tensor.height + row) * tensor.width + column
+    let extents = tensor.packedExtents
+    let element = (channel * extents.height + row) * extents.width + column
     return ProgramBuilder.Location(
       region: tensor.region,
       byteOffset: tensor.byteOffset + UInt64(element) * UInt64(configuration.elementBytes(.inp)))
@@ -120,21 +126,4 @@ struct LayerEmitter {
         why: "padding of \(largest) on one side; VTA pads at most \(Limits.paddingMax)")
     }
   }
-}
-
-/// Two halves of the accumulator: one is computed while the other is stored.
-struct AccumulatorHalves {
-  let capacity: Int
-  private var stores: [ProgramBuilder.Producer?] = [nil, nil]
-  private var turn = 0
-
-  init(depth: Int) { capacity = depth / 2 }
-
-  /// The half to use next, and the STORE that must have read it before.
-  mutating func next() -> (base: Int, free: ProgramBuilder.Producer?) {
-    turn = 1 - turn
-    return (turn * capacity, stores[turn])
-  }
-
-  mutating func stored(by store: ProgramBuilder.Producer?) { stores[turn] = store }
 }

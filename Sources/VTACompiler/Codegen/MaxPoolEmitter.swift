@@ -7,40 +7,47 @@ extension LayerEmitter {
   mutating func emit(_ pool: MaxPool, output: Int, step: QuantizedStep) throws(CodegenError) {
     let value = graph.values[output]
     let identity = constants.place(constants.diagonalTile { _ in 1 }, .wgt)
-    let chosen = Tiling.best(
-      outputBlocks: blocks(value.channels), rows: value.height, columns: value.width
-    ) { cost(pool, value, $0) }
-    guard let tiling = chosen else {
+    let chosen = LayerSchedule.best(
+      outputBlocks: blocks(value.channels), rows: value.height, columns: value.width, orders: [.weightsStay]
+    ) { work(pool, value, $0) }
+    guard let schedule = chosen else {
       throw .layer(
         name: step.name, op: step.op,
         why: "a window of \(pool.kernel.height)×\(pool.kernel.width) does not fit into half a scratchpad")
     }
-    for channels in Tiling.ranges(blocks(value.channels), tiling.outputBlocks) {
-      for rows in Tiling.ranges(value.height, tiling.rows) {
-        for columns in Tiling.ranges(value.width, tiling.columns) {
-          try emitTile(pool, output: output, identityAt: identity, channels, rows, columns)
-        }
-      }
+    try schedule.forEachTile(
+      outputBlocks: blocks(value.channels), rows: value.height, columns: value.width
+    ) { (channels, rows, columns) throws(CodegenError) in
+      try emitTile(pool, schedule, output: output, identityAt: identity, channels, rows, columns)
     }
   }
 
-  private func cost(_ pool: MaxPool, _ value: QuantizedValue, _ tiling: Tiling) -> Int? {
+  private func work(_ pool: MaxPool, _ value: QuantizedValue, _ schedule: LayerSchedule) -> Work? {
+    let tiling = schedule.tiling
     let window =
       ((tiling.rows - 1) * pool.stride.height + pool.kernel.height)
       * ((tiling.columns - 1) * pool.stride.width + pool.kernel.width)
     let staged = tiling.outputBlocks * window
     guard staged <= inputs.capacity,
-      staged + tiling.outputBlocks * tiling.rows * tiling.columns <= accumulators.capacity
+      staged + tiling.outputBlocks * tiling.rows * tiling.columns
+        <= accumulators.capacity(contexts: schedule.contexts, constants: 0)
     else { return nil }
     func parts(_ extent: Int, _ size: Int) -> Int { (extent + size - 1) / size }
     let tiles =
       parts(blocks(value.channels), tiling.outputBlocks) * parts(value.height, tiling.rows)
       * parts(value.width, tiling.columns)
-    return tiles * (staged * configuration.elementBytes(.inp) + 8 * 64)
+    let taps = pool.kernel.height * pool.kernel.width
+    let outBytes =
+      blocks(value.channels) * value.height * value.width * configuration.elementBytes(.out)
+    return Work(
+      dramBytes: tiles * staged * configuration.elementBytes(.inp) + outBytes,
+      exposedBytes: schedule.contexts == 1 ? outBytes : 0, gemmSteps: tiles * staged,
+      instructions: tiles * (5 + taps + tiling.outputBlocks))
   }
 
   private mutating func emitTile(
-    _ pool: MaxPool, output: Int, identityAt identity: UInt64, _ channels: Range<Int>,
+    _ pool: MaxPool, _ schedule: LayerSchedule, output: Int, identityAt identity: UInt64,
+    _ channels: Range<Int>,
     _ rows: Range<Int>, _ columns: Range<Int>
   ) throws(CodegenError) {
     let source = graph.values[pool.input]
@@ -50,21 +57,21 @@ extension LayerEmitter {
       columns, pool.kernel.width, pool.stride.width, pool.padding.left, source.width)
     let input = try acquireInput(pool.input, channels, rowWindow, columnWindow)
     let weight = try acquireIdentity(identity)
-    let half = accumulators.next()
     let width = columnWindow.extent
     let area = rowWindow.extent * width
     let pixels = rows.count * columns.count
-    let result = half.base + channels.count * area
     let size = channels.count * (area + pixels)
+    let place = accumulators.next(contexts: schedule.contexts, constants: 0, size: size)
+    let result = place.base + channels.count * area
     _ = builder.compute(
-      .reset, [NestDimension(extent: size, dst: 1, src: 0)], base: MicroOp(dst: half.base, src: 0),
-      after: [half.free])
+      .reset, [NestDimension(extent: size, dst: 1, src: 0)], base: MicroOp(dst: place.base, src: 0),
+      after: place.free)
     let staged = builder.compute(
       .gemm,
       [
         NestDimension(extent: channels.count * rowWindow.extent, dst: width, src: width),
         NestDimension(extent: width, dst: 1, src: 1),
-      ], base: MicroOp(dst: half.base, src: input.base, wgt: weight.base),
+      ], base: MicroOp(dst: place.base, src: input.base, wgt: weight.base),
       after: [input.writer, weight.writer])
     inputs.read(input, by: staged)
     weights.read(weight, by: staged)
@@ -76,9 +83,10 @@ extension LayerEmitter {
     }
     // From zero to the low bound, which every maximum is at least.
     _ = clip(.add, pool.low)
-    emitTaps(pool, staged: half.base, result: result, channels.count, rows, columns, rowWindow, columnWindow)
+    emitTaps(pool, staged: place.base, result: result, channels.count, rows, columns, rowWindow, columnWindow)
     let last = clip(.min, pool.high)
     accumulators.stored(
+      place.base..<place.base + size,
       by: storeTile(
         output, channels: channels, rows: rows, columns: columns, base: result, after: last))
   }

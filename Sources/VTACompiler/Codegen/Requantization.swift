@@ -47,6 +47,12 @@ struct Requantization {
   /// Accumulator elements that the constants of one output block take.
   var tilesPerBlock: Int { constants.count }
 
+  /// ALU instructions over a tile.
+  var passCount: Int {
+    constants.count + (leak.isEmpty ? 0 : 2 * leak.count + 1) + (roundingImmediate == 0 ? 0 : 1)
+      + shiftImmediates.count + 2
+  }
+
   /// How many times the tile of sums has to fit into the accumulator.
   var tileCopies: Int { leak.isEmpty ? 1 : 2 }
 
@@ -61,20 +67,6 @@ struct Requantization {
     return (0..<blocks).flatMap { block in
       images.flatMap { $0[block * tile..<(block + 1) * tile] }
     }
-  }
-
-  /// LOAD ACC of the constants of some output blocks; returns where they are.
-  func load(
-    _ outputs: Range<Int>, at base: Int, from offset: UInt64, region: Int,
-    _ configuration: HardwareConfiguration, _ builder: inout ProgramBuilder
-  ) -> Int {
-    guard tilesPerBlock > 0 else { return base }
-    let count = outputs.count * tilesPerBlock
-    let first = UInt64(outputs.lowerBound * tilesPerBlock * configuration.elementBytes(.acc))
-    builder.load(
-      Transfer(memory: .acc, sramBase: base, ySize: 1, xSize: count, xStride: count),
-      from: ProgramBuilder.Location(region: region, byteOffset: offset + first))
-    return base
   }
 
   /// The ALU instructions over `blocks × pixels` accumulators; returns the last.

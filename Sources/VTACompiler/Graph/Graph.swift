@@ -1,3 +1,5 @@
+internal import VTAModule
+
 /// The float network between import and quantization. Every operator of the accelerator is one of two operations:
 /// a sum of weighted windows with bias and bounds, or a maximum over windows (see ``QuantizedGraph``).
 struct Graph: Sendable {
@@ -56,6 +58,7 @@ struct GraphNode: Sendable {
     case .linear(let layer): layer.terms.map(\.input)
     case .maxPool(let pool): [pool.input]
     case .reshape(let input), .softmax(let input, _): [input]
+    case .host(_, let inputs): inputs
     }
   }
 }
@@ -66,6 +69,15 @@ enum Operation: Sendable {
   /// Same elements, the shape of the output.
   case reshape(input: Int)
   case softmax(input: Int, axis: Int)
+  case host(HostOperation, [Int])
+}
+
+/// What the accelerator cannot do with its layout or its arithmetic.
+enum HostOperation: Hashable, Sendable {
+  case activate(HostFunction)
+  /// The batch axis stays first.
+  case transpose([Int])
+  case concatenate(axis: Int)
 }
 
 /// `clip(leak(bias[o] + Σ over terms), bounds)`: convolution, dense, normalization, averages, addition, activation.
@@ -94,12 +106,15 @@ struct LinearTerm: Sendable {
     case uniform(Float)
     /// As uniform, with a weight per output position (`height × width`): averages of windows that the edges cut.
     case positional([Float])
+    /// Output channel o is input channel `o − offset`; there is nothing where that does not exist.
+    case selection(offset: Int)
 
     var isFinite: Bool {
       switch self {
       case .dense(let values), .grouped(let values, _), .depthwise(let values), .positional(let values):
         values.allSatisfy(\.isFinite)
       case .uniform(let value): value.isFinite
+      case .selection: true
       }
     }
   }

@@ -67,6 +67,9 @@ package enum QuantizedOperation: Sendable {
   case dequantize(input: Int, output: HostTensorName, shape: [Int])
   case softmax(input: HostTensorName, output: HostTensorName, axis: Int)
   case reshape(input: HostTensorName, output: HostTensorName, shape: [Int])
+  case activate(input: HostTensorName, output: HostTensorName, function: HostFunction)
+  case transpose(input: HostTensorName, output: HostTensorName, permutation: [Int])
+  case concatenate(inputs: [HostTensorName], output: HostTensorName, axis: Int)
 }
 
 /// `acc[o, y, x] = bias[o] + Σ over terms`; `out = clip(acc >> shift[o], low, high)` with an arithmetic shift. With a

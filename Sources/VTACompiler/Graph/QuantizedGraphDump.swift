@@ -58,6 +58,16 @@ package struct QuantizedGraphDump {
     case .reshape(let input, let output, let shape):
       entry.operation = "reshape"
       (entry.input, entry.output, entry.shape) = (input, output, shape)
+    case .activate(let input, let output, let function):
+      entry.operation = "activate"
+      (entry.input, entry.output, entry.function) = (input, output, function.kind.rawValue)
+      (entry.alpha, entry.beta) = (Double(function.alpha), Double(function.beta))
+    case .transpose(let input, let output, let permutation):
+      entry.operation = "transpose"
+      (entry.input, entry.output, entry.permutation) = (input, output, permutation)
+    case .concatenate(let inputs, let output, let axis):
+      entry.operation = "concatenate"
+      (entry.inputs, entry.output, entry.axis) = (inputs, output, axis)
     }
   }
 
@@ -158,6 +168,7 @@ private struct StepEntry: Encodable {
   var why: String
   var operation = ""
   var input: String?
+  var inputs: [String]?
   var output: String?
   var terms: [TermEntry]?
   var bias: String?
@@ -170,6 +181,10 @@ private struct StepEntry: Encodable {
   var high: Int?
   var shape: [Int]?
   var axis: Int?
+  var permutation: [Int]?
+  var function: String?
+  var alpha: Double?
+  var beta: Double?
 }
 
 private struct TermEntry: Encodable {

@@ -26,27 +26,31 @@ struct OperatorRow: Sendable {
   /// For the documentation: what it becomes.
   let mapping: String
   let inputs: [Input]
+  /// The last input may be there any number of times, at least once.
+  var isVariadic = false
   let attributes: [String: ONNXAttributeProto.AttributeType]
   var constraints: [OperatorConstraint] = []
   /// Translates a node that satisfies all of the above.
   let build: @Sendable (ONNXNode, inout GraphBuilder) throws(CompileError) -> Void
 
   static let all: [OperatorRow] = [
-    .add, .averagePool, .batchNormalization, .clip, .constantNode, .conv, .convTranspose, .div, .dropout,
-    .flatten,
-    .gemm, .globalAveragePool, .identity, .leakyRelu, .matMul, .maxPool, .mul, .relu, .reshape, .resize,
-    .softmax,
-    .sub,
+    .add, .averagePool, .batchNormalization, .clip, .concat, .constantNode, .conv, .convTranspose, .div,
+    .dropout,
+    .elu, .exp, .flatten, .gemm, .globalAveragePool, .hardSigmoid, .hardSwish, .identity, .leakyRelu, .matMul,
+    .maxPool, .mul, .pad, .reduceMean, .relu, .reshape, .resize, .sigmoid, .softmax, .softplus, .squeeze,
+    .sub, .tanh,
+    .transpose, .unsqueeze,
   ]
 
   static func named(_ name: String) -> OperatorRow? { all.first { $0.name == name } }
 
   /// Everything that the row says about a node, in the order in which a user would check it.
   func check(_ node: ONNXNode) throws(CompileError) {
-    guard node.operands.count <= inputs.count else {
+    guard isVariadic || node.operands.count <= inputs.count else {
       throw node.error("it has \(node.operands.count) inputs, but \(name) has at most \(inputs.count)")
     }
-    for (index, input) in inputs.enumerated() {
+    for index in 0..<max(inputs.count, node.operands.count) {
+      let input = inputs[min(index, inputs.count - 1)]
       let isAllowed =
         switch node.operand(index) {
         case .absent: input.isOptional

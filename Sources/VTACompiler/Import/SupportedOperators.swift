@@ -16,8 +16,8 @@ enum SupportedOperators {
       - Activations have at most \(ImportLimits.activationElements) elements per sample.
       - Only the first output of an operator is supported, and no attributes but the ones named here.
       - A node that no output needs is not looked at.
-      - Between layers on the accelerator a tensor keeps its channels, height and width: a reshape may stand directly behind an
-        input, before Gemm or MatMul, and at the end of the model.
+      - Between layers on the accelerator a tensor keeps its channels, height and width. A reshape behind an input, before Gemm
+        or MatMul, or at the end of the model costs nothing or next to nothing; elsewhere the host arranges the elements.
 
       ## Operators
 

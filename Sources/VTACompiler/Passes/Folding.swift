@@ -37,7 +37,7 @@ extension LinearLayer {
     guard terms.count == 1, terms[0].isPointwise else { return nil }
     switch terms[0].weights {
     case .uniform, .depthwise: return terms[0].input
-    case .dense, .grouped, .positional: return nil
+    case .dense, .grouped, .positional, .selection: return nil
     }
   }
 
@@ -50,6 +50,7 @@ extension LinearLayer {
   fileprivate var factors: [Float] {
     switch terms[0].weights {
     case .uniform(let factor): [Float](repeating: factor, count: bias.count)
+    case .selection: []
     case .depthwise(let factors), .dense(let factors), .grouped(let factors, _), .positional(let factors):
       factors
     }
@@ -78,7 +79,7 @@ extension Operation {
       guard next.isClip else { return nil }
       pool.bounds = pool.bounds.followed(by: next.bounds)
       return .maxPool(pool)
-    case .reshape, .softmax:
+    case .reshape, .softmax, .host:
       return nil
     }
   }
@@ -100,7 +101,7 @@ extension LinearTerm {
         let taps = window.kernel.height * window.kernel.width
         result.weights = .depthwise(factors.flatMap { [Float](repeating: weight * $0, count: taps) })
       }
-    case .positional: return nil
+    case .positional, .selection: return nil
     }
     return result
   }

@@ -1,9 +1,8 @@
 extension Graph {
   /// Removes reshapes between layers of the accelerator, whose tensors have one layout. What stays reads a graph
-  /// input (the host arranges it as it quantizes) or is read by host operations and outputs only.
-  ///
-  /// - Throws: if a layer needs the elements in an order that the layer before does not produce.
-  mutating func removeReshapes() throws(CompileError) {
+  /// input (the host arranges it as it quantizes), is read by host operations and outputs, or makes the host arrange
+  /// elements that the next layer needs in another order than the layer before produces.
+  mutating func removeReshapes() {
     /// For the output of a reshape: what it views in the end.
     var roots = Array(values.indices)
     let isInput = Set(inputs)
@@ -13,9 +12,9 @@ extension Graph {
       case .reshape(let input):
         roots[node.output] = roots[input]
         node.operation = .reshape(input: roots[input])
-      case .softmax: break
+      case .softmax, .host: break
       case .maxPool(var pool):
-        pool.input = try view(pool.input, root: roots[pool.input], isInput, of: node)
+        pool.input = view(pool.input, root: roots[pool.input])
         node.operation = .maxPool(pool)
       case .linear(var layer):
         if let sunk = sink(node, layer, roots, isInput) {
@@ -29,7 +28,7 @@ extension Graph {
         for index in layer.terms.indices {
           let root = roots[layer.terms[index].input]
           if !absorb(root, in: &layer.terms[index], isInput) {
-            layer.terms[index].input = try view(layer.terms[index].input, root: root, isInput, of: node)
+            layer.terms[index].input = view(layer.terms[index].input, root: root)
           }
         }
         node.operation = .linear(layer)
@@ -41,17 +40,8 @@ extension Graph {
   }
 
   /// What a layer reads in place of `value`.
-  private func view(
-    _ value: Int, root: Int, _ isInput: Set<Int>, of node: GraphNode
-  ) throws(CompileError) -> Int {
-    let (from, to) = (values[root].geometry, values[value].geometry)
-    if from == to { return root }
-    if isInput.contains(root) { return value }
-    throw CompileError(
-      "\(node.operators[0]) \(quoted(node.name))",
-      "its input \(quoted(values[value].name)) is \(Shape.text(values[root].shape)) reshaped to "
-        + "\(Shape.text(values[value].shape)), but the accelerator keeps channels, height and width between layers",
-      remedy: CompileError.operatorList)
+  private func view(_ value: Int, root: Int) -> Int {
+    values[root].geometry == values[value].geometry ? root : value
   }
 
   /// A dense layer on flattened elements is a convolution whose kernel is the whole tensor before.

@@ -69,7 +69,7 @@ extension LinearTerm {
   var isMatrixProduct: Bool {
     switch weights {
     case .dense, .grouped: true
-    case .depthwise, .uniform, .positional: false
+    case .depthwise, .uniform, .positional, .selection: false
     }
   }
 
@@ -79,6 +79,7 @@ extension LinearTerm {
     case .dense(let values), .grouped(let values, _), .depthwise(let values), .positional(let values): values
     case .uniform(let weight):
       [Float](repeating: weight, count: channels * window.kernel.height * window.kernel.width)
+    case .selection: []
     }
   }
 }

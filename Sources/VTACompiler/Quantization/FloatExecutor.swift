@@ -1,3 +1,5 @@
+internal import VTAModule
+
 #if canImport(Glibc)
   private import Glibc
 #elseif canImport(Musl)
@@ -25,7 +27,7 @@ struct FloatExecutor: Sendable {
             return PackedWeights(
               Array(weights[group * count..<(group + 1) * count]), rows: layer.bias.count / groups)
           }
-        case .depthwise, .uniform, .positional: []
+        case .depthwise, .uniform, .positional, .selection: []
         }
       }
     }
@@ -71,6 +73,13 @@ struct FloatExecutor: Sendable {
       return values[input]
     case .softmax(let input, let axis):
       return softmax(values[input], shape: output.shape, axis: axis)
+    case .host(.activate(let function), let inputs):
+      return values[inputs[0]].map { function($0) }
+    case .host(.transpose(let permutation), let inputs):
+      return TensorArrangement.transpose(values[inputs[0]], shape: graph.values[inputs[0]].shape, permutation)
+    case .host(.concatenate(let axis), let inputs):
+      return TensorArrangement.concatenate(
+        inputs.map { (values[$0], graph.values[$0].shape[axis...].reduce(1, *)) })
     }
   }
 
@@ -115,6 +124,9 @@ struct FloatExecutor: Sendable {
     case .uniform(let weight):
       accumulateDepthwise(
         input, geometry, term.window, into: &result, output, weight: { _, _, _ in weight })
+    case .selection(let offset):
+      let first = offset * output.positions
+      for index in input.indices { result[first + index] += input[index] }
     case .positional(let weights):
       accumulateDepthwise(
         input, geometry, term.window, into: &result, output, weight: { _, _, position in weights[position] })

@@ -52,11 +52,11 @@ struct Quantizer {
   private mutating func lower(_ node: GraphNode, _ index: Int) throws(CompileError) {
     switch node.operation {
     case .linear(let layer):
-      for term in layer.terms { try quantizeInput(term.input, for: node) }
+      for term in layer.terms { quantizeInput(term.input) }
       let (operation, why) = try accumulate(layer, node, plan.uniform[index])
       append(node, why, .accumulate(operation, output: addValue(node.output)))
     case .maxPool(let pool):
-      try quantizeInput(pool.input, for: node)
+      quantizeInput(pool.input)
       let (low, high) = format.clip(pool.bounds, scale: plan.scale(node.output))
       let operation = MaxPool(
         input: device(pool.input), kernel: pool.window.kernel.pair, stride: pool.window.stride.pair,
@@ -68,7 +68,7 @@ struct Quantizer {
       let from = onHost(input)
       hostTensors[node.output] = hostName(node.output)
       append(
-        node, "only the shape of an output changes",
+        node, reasonToArrange(node.output),
         .reshape(input: from, output: hostName(node.output), shape: graph.values[node.output].shape))
     case .softmax(let input, let axis):
       let from = onHost(input)
@@ -76,7 +76,41 @@ struct Quantizer {
       append(
         node, "the accelerator has no exponential",
         .softmax(input: from, output: hostName(node.output), axis: axis))
+    case .host(let operation, let inputs):
+      let from = inputs.map { onHost($0) }
+      let output = hostName(node.output)
+      hostTensors[node.output] = output
+      switch operation {
+      case .activate(let function):
+        append(
+          node,
+          function.kind.isExponential
+            ? "the accelerator has no exponential"
+            : "the accelerator cannot multiply activations",
+          .activate(input: from[0], output: output, function: function))
+      case .transpose(let permutation):
+        append(
+          node, reasonToArrange(node.output),
+          .transpose(input: from[0], output: output, permutation: permutation))
+      case .concatenate(let axis):
+        append(
+          node, "the accelerator joins channels only, and this is axis \(axis)",
+          .concatenate(inputs: from, output: output, axis: axis))
+      }
     }
+  }
+
+  /// Why the host changes the order or the shape of a tensor.
+  private func reasonToArrange(_ value: Int) -> String {
+    let isRead = graph.nodes.contains { node in
+      switch node.operation {
+      case .linear, .maxPool: node.inputs.contains(value)
+      case .reshape, .softmax, .host: false
+      }
+    }
+    return isRead
+      ? "the accelerator keeps channels, height and width, and the next layer needs another order"
+      : "only the arrangement of an output changes"
   }
 
   private mutating func append(_ node: GraphNode, _ why: String, _ operation: QuantizedOperation) {
@@ -99,24 +133,20 @@ struct Quantizer {
 
   private func device(_ value: Int) -> Int { deviceValues[value] ?? 0 }
 
-  /// Brings a graph input, or a reshape of one, to the accelerator, if that has not happened yet.
-  private mutating func quantizeInput(_ value: Int, for node: GraphNode) throws(CompileError) {
+  /// Brings a value of the host to the accelerator, if that has not happened yet: a graph input, a reshape of one, or
+  /// what a host operation computes.
+  private mutating func quantizeInput(_ value: Int) {
     if deviceValues[value] != nil { return }
-    let reshapes = graph.nodes.first { $0.output == value }
-    var source = value
-    if case .reshape(let input) = reshapes?.operation { source = input }
-    guard graph.inputs.contains(source) else {
-      throw CompileError(
-        "\(node.operators[0]) \(quoted(node.name))",
-        "its input \(quoted(graph.values[value].name)) is computed on the host, where the accelerator cannot go on",
-        remedy: CompileError.operatorList)
+    var source = hostTensors[value]
+    if source == nil, case .reshape(let input) = graph.nodes.first(where: { $0.output == value })?.operation {
+      source = hostTensors[input]
     }
-    let name = graph.values[source].name
+    let what = graph.inputs.contains(value) ? "the input is float32" : "the host computes it in float32"
     result.steps.append(
       QuantizedStep(
         name: stepNames.unique("\(graph.values[value].name)/quantize"), op: "QuantizeLinear",
-        why: "the input is float32: the host rounds it to \(format.activationBits) bits once",
-        operation: .quantize(input: name, output: addValue(value))))
+        why: "\(what), and is rounded to \(format.activationBits) bits once",
+        operation: .quantize(input: source ?? "", output: addValue(value))))
   }
 
   // MARK: Host
@@ -124,7 +154,11 @@ struct Quantizer {
   private func isNeededOnHost(_ value: Int) -> Bool {
     graph.isOutput(value)
       || graph.nodes.contains { node in
-        if case .softmax(value, _) = node.operation { true } else { false }
+        switch node.operation {
+        case .softmax(value, _): true
+        case .host(_, let inputs): inputs.contains(value)
+        default: false
+        }
       }
   }
 
@@ -190,7 +224,9 @@ extension Quantizer {
     let bias: [Int32]
     let shift: [Int]
     if let uniform {
-      weights = zip(layer.terms, uniform.weights).map { $0.integers($1, channels: layer.bias.count) }
+      weights = zip(layer.terms, uniform.weights).map {
+        $0.integers($1, channels: layer.bias.count, inputs: graph.values[$0.input].geometry.channels)
+      }
       bias = layer.bias.map { quantizer.integerBias($0, shift: uniform.shift) }
       shift = [Int](repeating: uniform.shift, count: bias.count)
     } else {
@@ -255,17 +291,33 @@ extension LinearTerm {
     case .grouped(_, let groups): .grouped(integers, groups: groups)
     case .depthwise, .uniform: .depthwise(integers)
     case .positional: .positional(integers)
+    case .selection: .dense(integers)
     }
   }
 
   /// - Parameter chosen: an integer for each of the ``givenWeights``.
-  fileprivate func integers(_ chosen: [Int], channels: Int) -> [Int8] {
+  fileprivate func integers(_ chosen: [Int], channels: Int, inputs: Int) -> [Int8] {
     let pairs = zip(givenWeights ?? [], chosen).map { ($0.weight, Int8($1)) }
     let integers = Dictionary(uniqueKeysWithValues: pairs)
+    if case .selection(let offset) = weights {
+      // One row per output channel.
+      var matrix = [Int8](repeating: 0, count: channels * inputs)
+      for input in 0..<inputs { matrix[(input + offset) * inputs + input] = Int8(chosen[0]) }
+      return matrix
+    }
     return expandedWeights(channels: channels).map { integers[$0] ?? 0 }
   }
 }
 
 extension Window.Extent {
   fileprivate var pair: (height: Int, width: Int) { (height, width) }
+}
+
+extension HostFunction.Kind {
+  fileprivate var isExponential: Bool {
+    switch self {
+    case .sigmoid, .tanh, .elu, .softplus, .exp: true
+    case .hardSigmoid, .hardSwish: false
+    }
+  }
 }

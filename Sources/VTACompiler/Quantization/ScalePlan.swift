@@ -46,8 +46,10 @@ struct ScalePlan: Sendable {
             return Array(weights.prefix(given.count))
           }, shift: choice.shift)
         tie(node.output, search, choice)
-      case .reshape, .softmax:
-        continue
+      // The host passes the integers on as they are.
+      case .reshape(let input): groups.tie(node.output, to: input, ratio: 1)
+      case .host(.transpose, let inputs): groups.tie(node.output, to: inputs[0], ratio: 1)
+      case .softmax, .host: continue
       }
     }
   }
@@ -99,6 +101,7 @@ extension LinearTerm {
       return counts.sorted { ($0.value, $0.key) > ($1.value, $1.key) }.map { weight, count in
         (weight, Double(count) / Double(weights.count))
       }
+    case .selection: return [(1, 1)]
     case .dense, .grouped, .depthwise: return nil
     }
   }

@@ -19,23 +19,6 @@ struct Tiling: Hashable {
     return sizes
   }
 
-  /// The cheapest tiling that `cost` accepts; cost is DRAM bytes plus what an instruction is worth in bytes.
-  static func best(
-    outputBlocks: Int, rows: Int, columns: Int, cost: (Tiling) -> Int?
-  ) -> Tiling? {
-    var best: (cost: Int, tiling: Tiling)?
-    for blocks in candidates(outputBlocks) {
-      for height in candidates(rows) {
-        for width in candidates(columns) {
-          let tiling = Tiling(outputBlocks: blocks, rows: height, columns: width)
-          guard let found = cost(tiling) else { continue }
-          if found < (best?.cost ?? .max) { best = (found, tiling) }
-        }
-      }
-    }
-    return best?.tiling
-  }
-
   /// Ranges of `size` that cover `0..<extent`.
   static func ranges(_ extent: Int, _ size: Int) -> [Range<Int>] {
     stride(from: 0, to: extent, by: size).map { $0..<min($0 + size, extent) }

@@ -88,7 +88,27 @@ extension Assembler {
       DeviceTensor(
         name: name.name ?? "", region: index,
         byteOffset: UInt64(elements) * UInt64(configuration.elementBytes(.inp)), channels: extents.channels,
-        height: extents.height, width: extents.width, scale: try arguments.scale()), line, name)
+        height: extents.height, width: extents.width, scale: try arguments.scale(),
+        unfolding: try unfolding(&arguments)), line, name)
+  }
+
+  /// `unfold=ROWSxCOLUMNS/STEPxSTEP/HEIGHTxWIDTH/TOPxLEFT`
+  private func unfolding(_ arguments: inout DirectiveArguments) throws(AssemblyError) -> Unfolding? {
+    guard let token = arguments.optional("unfold") else { return nil }
+    var numbers: [Int] = []
+    for pair in token.split("/") {
+      for part in pair.split("x") {
+        numbers.append(
+          Int(try arguments.integer(part, "a part of unfold", in: 0...Int64(ModuleLimits.elementsMax))))
+      }
+    }
+    guard numbers.count == 8 else {
+      throw arguments.line.error(
+        token, "unfold must be eight numbers; write ROWSxCOLUMNS/STEPxSTEP/HEIGHTxWIDTH/TOPxLEFT")
+    }
+    return Unfolding(
+      rows: numbers[0], columns: numbers[1], rowStep: numbers[2], columnStep: numbers[3], height: numbers[4],
+      width: numbers[5], top: numbers[6], left: numbers[7])
   }
 
   mutating func add(
@@ -102,7 +122,7 @@ extension Assembler {
   }
 
   private enum StepKind: String, CaseIterable {
-    case quantize, run, dequantize, softmax, reshape
+    case quantize, run, dequantize, softmax, reshape, activate, transpose, concatenate
   }
 
   mutating func takeStep(_ arguments: inout DirectiveArguments) throws(AssemblyError) {
@@ -125,6 +145,24 @@ extension Assembler {
       let input = try arguments.name("the input")
       let output = try arguments.name("the output")
       steps.append(.reshape(input: input, output: output, shape: try arguments.extents("the shape")))
+    case .activate:
+      let (alpha, beta) = (try arguments.numbers("alpha"), try arguments.numbers("beta"))
+      let kind = try arguments.choice("function", HostFunction.Kind.allCases.map { ($0.rawValue, $0) })
+      let input = try arguments.name("the input")
+      let function = HostFunction(kind, alpha: alpha[0], beta: beta[0])
+      steps.append(.activate(input: input, output: try arguments.name("the output"), function: function))
+    case .transpose:
+      let axes = try arguments.axes("axes")
+      let input = try arguments.name("the input")
+      steps.append(
+        .transpose(input: input, output: try arguments.name("the output"), permutation: axes))
+    case .concatenate:
+      let axis = Int(
+        try arguments.integer(arguments.keyed("axis"), "the axis", in: 0...Int64(ModuleLimits.rankMax)))
+      let output = try arguments.name("the output")
+      var inputs = [try arguments.name("an input")]
+      while !arguments.isEmpty { inputs.append(try arguments.name("an input")) }
+      steps.append(.concatenate(inputs: inputs, output: output, axis: axis))
     }
   }
 

@@ -146,9 +146,15 @@ package struct AssemblyWriter {
 
   private func writeTensor(_ tensor: DeviceTensor) {
     let element = tensor.byteOffset / UInt64(module.target.configuration.elementBytes(.inp))
-    line(
+    var parts = [
       ".tensor", name(tensor.name), place(tensor.region, element),
-      extents([tensor.channels, tensor.height, tensor.width]), "scale=\(tensor.scale)")
+      extents([tensor.channels, tensor.height, tensor.width]), "scale=\(tensor.scale)",
+    ]
+    if let u = tensor.unfolding {
+      let pairs = [[u.rows, u.columns], [u.rowStep, u.columnStep], [u.height, u.width], [u.top, u.left]]
+      parts.append("unfold=" + pairs.map(extents).joined(separator: "/"))
+    }
+    write(parts.joined(separator: " "))
   }
 
   // MARK: Programs
@@ -202,6 +208,13 @@ package struct AssemblyWriter {
     case .softmax(let input, let output, let axis): "softmax \(name(input)) \(name(output)) axis=\(axis)"
     case .reshape(let input, let output, let shape):
       "reshape \(name(input)) \(name(output)) \(extents(shape))"
+    case .activate(let input, let output, let function):
+      "activate \(function.kind.rawValue) \(name(input)) \(name(output)) "
+        + "alpha=\(function.alpha) beta=\(function.beta)"
+    case .transpose(let input, let output, let permutation):
+      "transpose \(name(input)) \(name(output)) axes=\(permutation.map(String.init).joined(separator: ","))"
+    case .concatenate(let inputs, let output, let axis):
+      "concatenate \(name(output)) \(inputs.map(name).joined(separator: " ")) axis=\(axis)"
     }
   }
 

@@ -39,10 +39,11 @@ enum Directive: String, CaseIterable {
       case .affine: "int8|int32 COUNT START STEP"
       case .random: "int8|int32 COUNT SEED LOW HIGH"
       case .omitted, .program: ""
-      case .tensor: "NAME REGION[+ELEMENTS] CxHxW scale=S"
+      case .tensor: "NAME REGION[+ELEMENTS] CxHxW scale=S [unfold=RxC/SxS/HxW/TxL]"
       case .step:
         "quantize INPUT TENSOR, run PROGRAM, dequantize TENSOR OUTPUT SHAPE, softmax INPUT OUTPUT axis=N, "
-          + "or reshape INPUT OUTPUT SHAPE"
+          + "reshape INPUT OUTPUT SHAPE, activate FUNCTION INPUT OUTPUT alpha=A beta=B, "
+          + "transpose INPUT OUTPUT axes=0,…, or concatenate OUTPUT INPUT… axis=N"
       case .layer: "NAME OPERATORS accelerator|host WHY [program=N] [instructions=FIRST..<END]"
       case .preprocess: "gray|rgb|bgr nchw|nhwc range=R mean=M,… deviation=D,…"
       }

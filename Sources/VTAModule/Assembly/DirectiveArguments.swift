@@ -112,6 +112,16 @@ struct DirectiveArguments {
     return numbers
   }
 
+  /// `KEY=0,2,1`
+  mutating func axes(_ key: String) throws(AssemblyError) -> [Int] {
+    var axes: [Int] = []
+    let value = try keyed(key)
+    for part in value.split(",") {
+      axes.append(Int(try integer(part, "an axis", in: 0...Int64(ModuleLimits.rankMax))))
+    }
+    return axes
+  }
+
   mutating func scale() throws(AssemblyError) -> Float {
     let scale = try numbers("scale")
     guard scale.count == 1, scale[0] > 0 else {

@@ -50,10 +50,12 @@ struct MemoryCheck {
     }
     _ = try ModuleCheck.product(
       [tensor.channels, tensor.height, tensor.width], maximum: ModuleLimits.elementsMax, place)
+    if let unfolding = tensor.unfolding { try check(unfolding, tensor, place) }
     // With all lanes, so that the packed tensor is bounded too.
-    let blocks = (tensor.channels + configuration.block - 1) / configuration.block
+    let extents = tensor.packedExtents
+    let blocks = (extents.channels + configuration.block - 1) / configuration.block
     _ = try ModuleCheck.product(
-      [configuration.batch * configuration.block, blocks, tensor.height, tensor.width],
+      [configuration.batch * configuration.block, blocks, extents.height, extents.width],
       maximum: ModuleLimits.elementsMax, place)
     let region = module.regions[tensor.region]
     let byteCount = tensor.byteCount(configuration)
@@ -67,6 +69,20 @@ struct MemoryCheck {
     }
     guard tensor.scale.isFinite, tensor.scale > 0 else {
       throw ModuleError(place, "its scale \(tensor.scale) is no positive number")
+    }
+  }
+
+  private func check(_ unfolding: Unfolding, _ tensor: DeviceTensor, _ place: String) throws(ModuleError) {
+    let positive = [unfolding.rows, unfolding.columns, unfolding.rowStep, unfolding.columnStep]
+    _ = try ModuleCheck.product(
+      [tensor.channels, unfolding.rows, unfolding.columns, unfolding.height, unfolding.width],
+      maximum: ModuleLimits.elementsMax, place)
+    guard positive.allSatisfy({ (1...ModuleLimits.unfoldingMax).contains($0) }),
+      (0...ModuleLimits.unfoldingMax).contains(unfolding.top),
+      (0...ModuleLimits.unfoldingMax).contains(unfolding.left),
+      unfolding.covers(height: tensor.height, width: tensor.width)
+    else {
+      throw ModuleError(place, "its elements do not cover its \(tensor.height)×\(tensor.width) positions")
     }
   }
 

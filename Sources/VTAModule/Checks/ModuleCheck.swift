@@ -136,6 +136,8 @@ package enum ModuleLimits {
   package static let rankMax = 8
   /// Elements of one tensor, per sample.
   package static let elementsMax = 1 << 26
+  /// Positions in an element of an unfolded tensor, its steps and its padding, each along one axis.
+  package static let unfoldingMax = 1024
   /// All regions together. Programs reach no more: hardware takes 32 bits of the byte address.
   package static let memoryBytesMax: UInt64 = 1 << 32
 }

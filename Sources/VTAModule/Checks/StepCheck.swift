@@ -45,6 +45,35 @@ struct StepCheck {
         throw ModuleError(place, "axis \(axis) is no axis behind the batch of shape \(shape)")
       }
       try define(output, shape, place)
+    case .activate(let input, let output, let function):
+      guard function.alpha.isFinite, function.beta.isFinite else {
+        throw ModuleError(place, "alpha or beta is no finite number")
+      }
+      try define(output, try shape(of: input, place), place)
+    case .transpose(let input, let output, let permutation):
+      let shape = try shape(of: input, place)
+      // The batch axis moving would mix samples.
+      guard permutation.first == 0, permutation.sorted() == Array(shape.indices) else {
+        throw ModuleError(
+          place, "\(permutation) does not order the axes of \(shape) with the batch axis first")
+      }
+      try define(output, permutation.map { shape[$0] }, place)
+    case .concatenate(let inputs, let output, let axis):
+      guard let first = inputs.first, var shape = shapes[first], shape.indices.contains(axis), axis > 0 else {
+        throw ModuleError(place, "axis \(axis) is no axis behind the batch of its first input")
+      }
+      for input in inputs.dropFirst() {
+        var other = try self.shape(of: input, place)
+        guard other.count == shape.count else { throw ModuleError(place, "its inputs differ in rank") }
+        // Each extent is bounded by what was checked before, and so is the sum of two.
+        shape[axis] += other[axis]
+        other[axis] = shape[axis]
+        guard other == shape else {
+          throw ModuleError(place, "its inputs differ in another axis than \(axis)")
+        }
+        try ModuleCheck.checkShape(shape, place)
+      }
+      try define(output, shape, place)
     case .reshape(let input, let output, let shape):
       let count = try ModuleCheck.checkShape(try self.shape(of: input, place), place)
       guard try ModuleCheck.checkShape(shape, place) == count else {
@@ -90,7 +119,14 @@ extension Module {
       switch step {
       case .quantize, .program: break
       case .dequantize(_, let output, let shape), .reshape(_, let output, let shape): shapes[output] = shape
-      case .softmax(let input, let output, _): shapes[output] = shapes[input]
+      case .softmax(let input, let output, _), .activate(let input, let output, _):
+        shapes[output] = shapes[input]
+      case .transpose(let input, let output, let permutation):
+        shapes[output] = shapes[input].map { shape in permutation.map { shape[$0] } }
+      case .concatenate(let inputs, let output, let axis):
+        var shape = shapes[inputs[0]]
+        shape?[axis] = inputs.reduce(0) { $0 + (shapes[$1]?[axis] ?? 0) }
+        shapes[output] = shape
       }
     }
     return shapes

@@ -121,7 +121,16 @@ struct ManifestDecoder {
     DeviceTensor(
       name: stored.name, region: try integer(stored.region, place), byteOffset: stored.byteOffset,
       channels: try integer(stored.channels, place), height: try integer(stored.height, place),
-      width: try integer(stored.width, place), scale: stored.scale)
+      width: try integer(stored.width, place), scale: stored.scale,
+      unfolding: stored.hasUnfolding ? try unfolding(stored.unfolding, place) : nil)
+  }
+
+  private func unfolding(_ stored: StoredUnfolding, _ place: String) throws(ModuleError) -> Unfolding {
+    Unfolding(
+      rows: try integer(stored.rows, place), columns: try integer(stored.columns, place),
+      rowStep: try integer(stored.rowStep, place), columnStep: try integer(stored.columnStep, place),
+      height: try integer(stored.height, place), width: try integer(stored.width, place),
+      top: Int(stored.top), left: Int(stored.left))
   }
 
   private func program(_ stored: StoredProgram, _ place: String) throws(ModuleError) -> DeviceProgram {
@@ -159,8 +168,22 @@ struct ManifestDecoder {
       .softmax(input: step.input, output: step.output, axis: try integer(step.axis, place))
     case .reshape(let step):
       .reshape(input: step.input, output: step.output, shape: try shape(step.shape, place))
+    case .activate(let step):
+      .activate(input: step.input, output: step.output, function: try function(step, place))
+    case .transpose(let step):
+      .transpose(
+        input: step.input, output: step.output, permutation: try shape(step.permutation, place))
+    case .concatenate(let step):
+      .concatenate(inputs: step.inputs, output: step.output, axis: try integer(step.axis, place))
     case nil: throw ModuleError(place, "its kind is unknown; use a newer vtactl")
     }
+  }
+
+  private func function(_ stored: StoredStep.Activate, _ place: String) throws(ModuleError) -> HostFunction {
+    guard let kind = HostFunction.Kind(stored.function) else {
+      throw ModuleError(place, "its function is unknown; use a newer vtactl")
+    }
+    return HostFunction(kind, alpha: stored.alpha, beta: stored.beta)
   }
 
   private func layer(_ stored: StoredLayer, _ place: String) throws(ModuleError) -> Layer {
@@ -185,7 +208,7 @@ struct ManifestDecoder {
       deviation: stored.deviation)
   }
 
-  private func shape(_ stored: [UInt64], _ place: String) throws(ModuleError) -> [Int] {
+  private func shape(_ stored: [some UnsignedInteger], _ place: String) throws(ModuleError) -> [Int] {
     var shape: [Int] = []
     for extent in stored { shape.append(try integer(extent, place)) }
     return shape

@@ -96,6 +96,16 @@ struct ManifestEncoder {
     stored.height = UInt64(tensor.height)
     stored.width = UInt64(tensor.width)
     stored.scale = tensor.scale
+    if let unfolding = tensor.unfolding {
+      stored.unfolding.rows = UInt32(unfolding.rows)
+      stored.unfolding.columns = UInt32(unfolding.columns)
+      stored.unfolding.rowStep = UInt32(unfolding.rowStep)
+      stored.unfolding.columnStep = UInt32(unfolding.columnStep)
+      stored.unfolding.height = UInt32(unfolding.height)
+      stored.unfolding.width = UInt32(unfolding.width)
+      stored.unfolding.top = Int32(unfolding.top)
+      stored.unfolding.left = Int32(unfolding.left)
+    }
     return stored
   }
 
@@ -118,6 +128,20 @@ struct ManifestEncoder {
       stored.reshape.input = input
       stored.reshape.output = output
       stored.reshape.shape = shape.map(UInt64.init)
+    case .activate(let input, let output, let function):
+      stored.activate.input = input
+      stored.activate.output = output
+      stored.activate.function = function.kind.stored
+      stored.activate.alpha = function.alpha
+      stored.activate.beta = function.beta
+    case .transpose(let input, let output, let permutation):
+      stored.transpose.input = input
+      stored.transpose.output = output
+      stored.transpose.permutation = permutation.map(UInt32.init)
+    case .concatenate(let inputs, let output, let axis):
+      stored.concatenate.inputs = inputs
+      stored.concatenate.output = output
+      stored.concatenate.axis = UInt32(axis)
     }
     return stored
   }

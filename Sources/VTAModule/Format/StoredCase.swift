@@ -39,6 +39,20 @@ extension Layer.Place: StoredCase {
   }
 }
 
+extension HostFunction.Kind: StoredCase {
+  var stored: StoredStep.Activate.Function {
+    switch self {
+    case .sigmoid: .sigmoid
+    case .tanh: .tanh
+    case .hardSigmoid: .hardSigmoid
+    case .hardSwish: .hardSwish
+    case .elu: .elu
+    case .softplus: .softplus
+    case .exp: .exp
+    }
+  }
+}
+
 extension Preprocessing.Channels: StoredCase {
   var stored: StoredPreprocessing.Channels {
     switch self {

@@ -326,6 +326,48 @@ nonisolated struct StoredDeviceTensor: Sendable {
   /// Real value of one step; the zero point is 0.
   var scale: Float = 0
 
+  /// Absent where the tensor lies as it is.
+  var unfolding: StoredUnfolding {
+    get {_unfolding ?? StoredUnfolding()}
+    set {_unfolding = newValue}
+  }
+  /// Returns true if `unfolding` has been explicitly set.
+  var hasUnfolding: Bool {self._unfolding != nil}
+  /// Clears the value of `unfolding`. Subsequent reads from it will return its default value.
+  mutating func clearUnfolding() {self._unfolding = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _unfolding: StoredUnfolding? = nil
+}
+
+/// A tensor that the host spreads out, so that a kernel's neighbouring positions share the lanes of one element: lane
+/// (i, j, channel), i the slowest, of element (y, x) holds position (y * row_step + i - top, x * column_step + j - left),
+/// zero outside the tensor.
+nonisolated struct StoredUnfolding: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var rows: UInt32 = 0
+
+  var columns: UInt32 = 0
+
+  var rowStep: UInt32 = 0
+
+  var columnStep: UInt32 = 0
+
+  /// Of the spread tensor, in elements.
+  var height: UInt32 = 0
+
+  var width: UInt32 = 0
+
+  var top: Int32 = 0
+
+  var left: Int32 = 0
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
@@ -403,6 +445,30 @@ nonisolated struct StoredStep: Sendable {
     set {kind = .reshape(newValue)}
   }
 
+  var activate: StoredStep.Activate {
+    get {
+      if case .activate(let v)? = kind {return v}
+      return StoredStep.Activate()
+    }
+    set {kind = .activate(newValue)}
+  }
+
+  var transpose: StoredStep.Transpose {
+    get {
+      if case .transpose(let v)? = kind {return v}
+      return StoredStep.Transpose()
+    }
+    set {kind = .transpose(newValue)}
+  }
+
+  var concatenate: StoredStep.Concatenate {
+    get {
+      if case .concatenate(let v)? = kind {return v}
+      return StoredStep.Concatenate()
+    }
+    set {kind = .concatenate(newValue)}
+  }
+
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   nonisolated enum OneOf_Kind: Equatable, Sendable {
@@ -411,6 +477,9 @@ nonisolated struct StoredStep: Sendable {
     case dequantize(StoredStep.Dequantize)
     case softmax(StoredStep.Softmax)
     case reshape(StoredStep.Reshape)
+    case activate(StoredStep.Activate)
+    case transpose(StoredStep.Transpose)
+    case concatenate(StoredStep.Concatenate)
 
   }
 
@@ -486,6 +555,127 @@ nonisolated struct StoredStep: Sendable {
     var output: String = String()
 
     var shape: [UInt64] = []
+
+    var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    init() {}
+  }
+
+  /// A function of each element.
+  nonisolated struct Activate: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    var input: String = String()
+
+    var output: String = String()
+
+    var function: StoredStep.Activate.Function = .unspecified
+
+    var alpha: Float = 0
+
+    var beta: Float = 0
+
+    var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    nonisolated enum Function: SwiftProtobuf.Enum, Swift.CaseIterable {
+      typealias RawValue = Int
+      case unspecified // = 0
+      case sigmoid // = 1
+      case tanh // = 2
+
+      /// max(0, min(1, alpha * x + beta))
+      case hardSigmoid // = 3
+
+      /// x * hard sigmoid of x
+      case hardSwish // = 4
+
+      /// x where x >= 0, alpha * (exp(x) - 1) elsewhere
+      case elu // = 5
+
+      /// log(1 + exp(x))
+      case softplus // = 6
+      case exp // = 7
+      case UNRECOGNIZED(Int)
+
+      init() {
+        self = .unspecified
+      }
+
+      init?(rawValue: Int) {
+        switch rawValue {
+        case 0: self = .unspecified
+        case 1: self = .sigmoid
+        case 2: self = .tanh
+        case 3: self = .hardSigmoid
+        case 4: self = .hardSwish
+        case 5: self = .elu
+        case 6: self = .softplus
+        case 7: self = .exp
+        default: self = .UNRECOGNIZED(rawValue)
+        }
+      }
+
+      var rawValue: Int {
+        switch self {
+        case .unspecified: return 0
+        case .sigmoid: return 1
+        case .tanh: return 2
+        case .hardSigmoid: return 3
+        case .hardSwish: return 4
+        case .elu: return 5
+        case .softplus: return 6
+        case .exp: return 7
+        case .UNRECOGNIZED(let i): return i
+        }
+      }
+
+      // The compiler won't synthesize support with the UNRECOGNIZED case.
+      static let allCases: [StoredStep.Activate.Function] = [
+        .unspecified,
+        .sigmoid,
+        .tanh,
+        .hardSigmoid,
+        .hardSwish,
+        .elu,
+        .softplus,
+        .exp,
+      ]
+
+    }
+
+    init() {}
+  }
+
+  /// Axis i of the output is axis permutation[i] of the input; the batch axis stays first.
+  nonisolated struct Transpose: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    var input: String = String()
+
+    var output: String = String()
+
+    var permutation: [UInt32] = []
+
+    var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    init() {}
+  }
+
+  /// One behind the other along an axis that is not the batch axis.
+  nonisolated struct Concatenate: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    var inputs: [String] = []
+
+    var output: String = String()
+
+    var axis: UInt32 = 0
 
     var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1004,7 +1194,7 @@ nonisolated extension StoredRegion.Kind: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension StoredDeviceTensor: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".DeviceTensor"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}region\0\u{3}byte_offset\0\u{1}channels\0\u{1}height\0\u{1}width\0\u{1}scale\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}region\0\u{3}byte_offset\0\u{1}channels\0\u{1}height\0\u{1}width\0\u{1}scale\0\u{1}unfolding\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1019,12 +1209,17 @@ nonisolated extension StoredDeviceTensor: SwiftProtobuf.Message, SwiftProtobuf._
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.height) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.width) }()
       case 7: try { try decoder.decodeSingularFloatField(value: &self.scale) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._unfolding) }()
       default: break
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.name.isEmpty {
       try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
     }
@@ -1046,6 +1241,9 @@ nonisolated extension StoredDeviceTensor: SwiftProtobuf.Message, SwiftProtobuf._
     if self.scale.bitPattern != 0 {
       try visitor.visitSingularFloatField(value: self.scale, fieldNumber: 7)
     }
+    try { if let v = self._unfolding {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1057,6 +1255,72 @@ nonisolated extension StoredDeviceTensor: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.height != rhs.height {return false}
     if lhs.width != rhs.width {return false}
     if lhs.scale != rhs.scale {return false}
+    if lhs._unfolding != rhs._unfolding {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension StoredUnfolding: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Unfolding"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rows\0\u{1}columns\0\u{3}row_step\0\u{3}column_step\0\u{1}height\0\u{1}width\0\u{1}top\0\u{1}left\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.rows) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.columns) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.rowStep) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.columnStep) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.height) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.width) }()
+      case 7: try { try decoder.decodeSingularInt32Field(value: &self.top) }()
+      case 8: try { try decoder.decodeSingularInt32Field(value: &self.left) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.rows != 0 {
+      try visitor.visitSingularUInt32Field(value: self.rows, fieldNumber: 1)
+    }
+    if self.columns != 0 {
+      try visitor.visitSingularUInt32Field(value: self.columns, fieldNumber: 2)
+    }
+    if self.rowStep != 0 {
+      try visitor.visitSingularUInt32Field(value: self.rowStep, fieldNumber: 3)
+    }
+    if self.columnStep != 0 {
+      try visitor.visitSingularUInt32Field(value: self.columnStep, fieldNumber: 4)
+    }
+    if self.height != 0 {
+      try visitor.visitSingularUInt32Field(value: self.height, fieldNumber: 5)
+    }
+    if self.width != 0 {
+      try visitor.visitSingularUInt32Field(value: self.width, fieldNumber: 6)
+    }
+    if self.top != 0 {
+      try visitor.visitSingularInt32Field(value: self.top, fieldNumber: 7)
+    }
+    if self.left != 0 {
+      try visitor.visitSingularInt32Field(value: self.left, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: StoredUnfolding, rhs: StoredUnfolding) -> Bool {
+    if lhs.rows != rhs.rows {return false}
+    if lhs.columns != rhs.columns {return false}
+    if lhs.rowStep != rhs.rowStep {return false}
+    if lhs.columnStep != rhs.columnStep {return false}
+    if lhs.height != rhs.height {return false}
+    if lhs.width != rhs.width {return false}
+    if lhs.top != rhs.top {return false}
+    if lhs.left != rhs.left {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1114,7 +1378,7 @@ nonisolated extension StoredProgram: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension StoredStep: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Step"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}quantize\0\u{1}run\0\u{1}dequantize\0\u{1}softmax\0\u{1}reshape\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}quantize\0\u{1}run\0\u{1}dequantize\0\u{1}softmax\0\u{1}reshape\0\u{1}activate\0\u{1}transpose\0\u{1}concatenate\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1187,6 +1451,45 @@ nonisolated extension StoredStep: SwiftProtobuf.Message, SwiftProtobuf._MessageI
           self.kind = .reshape(v)
         }
       }()
+      case 6: try {
+        var v: StoredStep.Activate?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .activate(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .activate(v)
+        }
+      }()
+      case 7: try {
+        var v: StoredStep.Transpose?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .transpose(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .transpose(v)
+        }
+      }()
+      case 8: try {
+        var v: StoredStep.Concatenate?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .concatenate(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .concatenate(v)
+        }
+      }()
       default: break
       }
     }
@@ -1217,6 +1520,18 @@ nonisolated extension StoredStep: SwiftProtobuf.Message, SwiftProtobuf._MessageI
     case .reshape?: try {
       guard case .reshape(let v)? = self.kind else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    }()
+    case .activate?: try {
+      guard case .activate(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    }()
+    case .transpose?: try {
+      guard case .transpose(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    }()
+    case .concatenate?: try {
+      guard case .concatenate(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     }()
     case nil: break
     }
@@ -1410,6 +1725,140 @@ nonisolated extension StoredStep.Reshape: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.input != rhs.input {return false}
     if lhs.output != rhs.output {return false}
     if lhs.shape != rhs.shape {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension StoredStep.Activate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = StoredStep.protoMessageName + ".Activate"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}input\0\u{1}output\0\u{1}function\0\u{1}alpha\0\u{1}beta\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.input) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.output) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.function) }()
+      case 4: try { try decoder.decodeSingularFloatField(value: &self.alpha) }()
+      case 5: try { try decoder.decodeSingularFloatField(value: &self.beta) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.input.isEmpty {
+      try visitor.visitSingularStringField(value: self.input, fieldNumber: 1)
+    }
+    if !self.output.isEmpty {
+      try visitor.visitSingularStringField(value: self.output, fieldNumber: 2)
+    }
+    if self.function != .unspecified {
+      try visitor.visitSingularEnumField(value: self.function, fieldNumber: 3)
+    }
+    if self.alpha.bitPattern != 0 {
+      try visitor.visitSingularFloatField(value: self.alpha, fieldNumber: 4)
+    }
+    if self.beta.bitPattern != 0 {
+      try visitor.visitSingularFloatField(value: self.beta, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: StoredStep.Activate, rhs: StoredStep.Activate) -> Bool {
+    if lhs.input != rhs.input {return false}
+    if lhs.output != rhs.output {return false}
+    if lhs.function != rhs.function {return false}
+    if lhs.alpha != rhs.alpha {return false}
+    if lhs.beta != rhs.beta {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension StoredStep.Activate.Function: SwiftProtobuf._ProtoNameProviding {
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FUNCTION_UNSPECIFIED\0\u{1}FUNCTION_SIGMOID\0\u{1}FUNCTION_TANH\0\u{1}FUNCTION_HARD_SIGMOID\0\u{1}FUNCTION_HARD_SWISH\0\u{1}FUNCTION_ELU\0\u{1}FUNCTION_SOFTPLUS\0\u{1}FUNCTION_EXP\0")
+}
+
+nonisolated extension StoredStep.Transpose: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = StoredStep.protoMessageName + ".Transpose"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}input\0\u{1}output\0\u{1}permutation\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.input) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.output) }()
+      case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.permutation) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.input.isEmpty {
+      try visitor.visitSingularStringField(value: self.input, fieldNumber: 1)
+    }
+    if !self.output.isEmpty {
+      try visitor.visitSingularStringField(value: self.output, fieldNumber: 2)
+    }
+    if !self.permutation.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.permutation, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: StoredStep.Transpose, rhs: StoredStep.Transpose) -> Bool {
+    if lhs.input != rhs.input {return false}
+    if lhs.output != rhs.output {return false}
+    if lhs.permutation != rhs.permutation {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension StoredStep.Concatenate: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = StoredStep.protoMessageName + ".Concatenate"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}inputs\0\u{1}output\0\u{1}axis\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.inputs) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.output) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.axis) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.inputs.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.inputs, fieldNumber: 1)
+    }
+    if !self.output.isEmpty {
+      try visitor.visitSingularStringField(value: self.output, fieldNumber: 2)
+    }
+    if self.axis != 0 {
+      try visitor.visitSingularUInt32Field(value: self.axis, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: StoredStep.Concatenate, rhs: StoredStep.Concatenate) -> Bool {
+    if lhs.inputs != rhs.inputs {return false}
+    if lhs.output != rhs.output {return false}
+    if lhs.axis != rhs.axis {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -11,19 +11,28 @@ package struct PackedLayout: Hashable, Sendable {
   package let channels: Int
   package let height: Int
   package let width: Int
+  private let unfolding: Unfolding
 
   /// - Precondition: the sizes are positive and their product was checked (``ModuleCheck``).
-  package init(configuration: HardwareConfiguration, channels: Int, height: Int, width: Int) {
+  package init(
+    configuration: HardwareConfiguration, channels: Int, height: Int, width: Int, unfolding: Unfolding? = nil
+  ) {
     batch = configuration.batch
     block = configuration.block
     laneBits = configuration.inpBits
     self.channels = channels
     self.height = height
     self.width = width
+    self.unfolding =
+      unfolding
+      ?? Unfolding(
+        rows: 1, columns: 1, rowStep: 1, columnStep: 1, height: height, width: width, top: 0, left: 0)
   }
 
-  private var channelBlocks: Int { (channels + block - 1) / block }
-  private var laneCount: Int { channelBlocks * height * width * batch * block }
+  private var packedChannels: Int { unfolding.rows * unfolding.columns * channels }
+  private var laneCount: Int {
+    (packedChannels + block - 1) / block * unfolding.height * unfolding.width * batch * block
+  }
 
   /// Bytes of the packed tensor, padding lanes included. An element is at least a byte, so this is exact.
   package var byteCount: Int { laneCount * laneBits / 8 }
@@ -55,14 +64,27 @@ package struct PackedLayout: Hashable, Sendable {
     return values
   }
 
-  /// Calls `body` with the index in row-major N, C, H, W and the packed lane of every real value.
+  /// Calls `body` with the index in row-major N, C, H, W and the packed lane of every real value, more than once where
+  /// unfolding repeats it.
   private func forEachLane(samples: Int, _ body: (_ index: Int, _ lane: Int) -> Void) {
-    let pixels = height * width
+    let u = unfolding
+    let pixels = u.height * u.width
     for n in 0..<samples {
-      for c in 0..<channels {
-        let first = (n * channels + c) * pixels
-        let lane = (c / block * pixels * batch + n) * block + c % block
-        for pixel in 0..<pixels { body(first + pixel, lane + pixel * batch * block) }
+      for packed in 0..<packedChannels {
+        let (i, j, channel) = (
+          packed / channels / u.columns, packed / channels % u.columns, packed % channels
+        )
+        let lane = (packed / block * pixels * batch + n) * block + packed % block
+        for y in 0..<u.height {
+          let row = y * u.rowStep + i - u.top
+          guard row >= 0, row < height else { continue }
+          let first = ((n * channels + channel) * height + row) * width
+          var column = j - u.left
+          for x in 0..<u.width {
+            if column >= 0, column < width { body(first + column, lane + (y * u.width + x) * batch * block) }
+            column += u.columnStep
+          }
+        }
       }
     }
   }
@@ -70,6 +92,7 @@ package struct PackedLayout: Hashable, Sendable {
 
 extension DeviceTensor {
   package func layout(_ configuration: HardwareConfiguration) -> PackedLayout {
-    PackedLayout(configuration: configuration, channels: channels, height: height, width: width)
+    PackedLayout(
+      configuration: configuration, channels: channels, height: height, width: width, unfolding: unfolding)
   }
 }

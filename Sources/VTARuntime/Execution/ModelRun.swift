@@ -75,6 +75,18 @@ struct ModelRun {
       let shape = model.hostShapes[input] ?? []
       group.values[output] = HostOperators.softmax(
         values(of: input, in: group), extent: shape[axis], stride: shape[(axis + 1)...].reduce(1, *))
+    case .activate(let input, let output, let function):
+      group.values[output] = values(of: input, in: group).map { function($0) }
+    case .transpose(let input, let output, let permutation):
+      group.values[output] = TensorArrangement.transpose(
+        values(of: input, in: group), shape: [group.count] + (model.hostShapes[input] ?? []).dropFirst(),
+        permutation)
+    case .concatenate(let inputs, let output, let axis):
+      // Elements of one input that lie together: its extents from the axis on.
+      let parts = inputs.map { input in
+        (values: values(of: input, in: group), run: (model.hostShapes[input] ?? [])[axis...].reduce(1, *))
+      }
+      group.values[output] = TensorArrangement.concatenate(parts)
     case .reshape(let input, let output, _):
       group.values[output] = values(of: input, in: group)
     }

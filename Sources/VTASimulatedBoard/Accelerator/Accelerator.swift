@@ -54,6 +54,8 @@ final class Accelerator {
   private(set) var launchCount = 0
   /// Why the last run that never ended did not.
   private(set) var stallReason: String?
+  /// Fetch stays busy to the end of a run, as it does where the modules' queues are short.
+  var fetchesToTheEnd = false
   /// Called when a run ends and the design has an interrupt.
   var interrupt: () -> Void = {}
   /// Called with what a driver must not do.
@@ -137,6 +139,7 @@ final class Accelerator {
     case .registersAllOnes: (isGone, run.ends) = (true, nil)
     case .nodeVanishes, .call, .load, nil: break
     }
+    if fetchesToTheEnd { run.fetchEnds = run.ends }
     self.run = run
   }
 

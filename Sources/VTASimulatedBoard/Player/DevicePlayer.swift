@@ -5,9 +5,9 @@ package import VTARuntime
 /// Plays the accelerator of a board in plain memory that it shares with the driver's machine: registers at the start,
 /// device memory behind them.
 ///
-/// What plain memory can't show: a read has no effect, so flags that hardware clears on read stay as they are; a write of
-/// the value that is there already is not noticed; and between a write of the driver's and its effect lies the time until
-/// the player looks again.
+/// What plain memory can't show: a read has no effect, so this is an accelerator whose `done_valid` never comes, and a
+/// driver must go by `done` and an idle fetch; a write of the value that is there already is not noticed; and between a
+/// write of the driver's and its effect lies the time until the player looks again.
 package final class DevicePlayer {
   package enum Event: Hashable, Sendable, CustomStringConvertible {
     case started(run: Int, instructions: UInt32)
@@ -75,7 +75,8 @@ package final class DevicePlayer {
       throw .outOfReach(address: address)
     }
     accelerator = Accelerator.make(
-      board, clock: Clock(.real), faults: faults, memory: { memory })
+      board, hasDoneFlag: false, clock: Clock(.real), faults: faults, memory: { memory })
+    accelerator.fetchesToTheEnd = true
     accelerator.configure(board.target)
     for index in places.indices { show(index, all: true) }
     accelerator.complain = { [unowned self] in
@@ -109,7 +110,8 @@ package final class DevicePlayer {
     accelerator.settle()
     if wasBusy, !accelerator.isBusy { events.append(.ended(run: accelerator.launchCount)) }
     vta_publish_memory()
-    for index in places.indices { show(index, all: false) }
+    // Fetch last: when it is idle, the others tell of the same run.
+    for index in places.indices.reversed() { show(index, all: false) }
     defer { events = [] }
     return events
   }

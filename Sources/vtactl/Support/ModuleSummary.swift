@@ -154,6 +154,11 @@ extension Step {
     case .dequantize(let input, let output, let shape):
       "dequantize \(tensor(input)) (accelerator) -> \(output) \(shape)"
     case .softmax(let input, let output, let axis): "softmax \(input) -> \(output), axis \(axis)"
+    case .activate(let input, let output, let function): "\(function.kind.rawValue) \(input) -> \(output)"
+    case .transpose(let input, let output, let permutation):
+      "transpose \(input) -> \(output), axes \(permutation)"
+    case .concatenate(let inputs, let output, let axis):
+      "concatenate \(inputs.joined(separator: ", ")) -> \(output), axis \(axis)"
     case .reshape(let input, let output, let shape): "reshape \(input) -> \(output) \(shape)"
     }
   }

@@ -66,7 +66,7 @@ answers() {
   shift 2
   for digit in $digits; do
     rm -rf /tmp/answer
-    $as vtactl run "/checks/$target/digits.vtab" --input "/checks/pictures/$digit.png" --output-dir /tmp/answer \
+    $as vtactl run "/checks/$target/models/digits.vtab" --input "/checks/pictures/$digit.png" --output-dir /tmp/answer \
       "$@" || return 1
     cmp "/checks/$target/$digit/probabilities.npy" /tmp/answer/probabilities.npy || return 1
   done

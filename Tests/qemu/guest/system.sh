@@ -29,7 +29,7 @@ check "udev has no complaint about the rules" lacks '-vta.*\.rules' journalctl -
 expect "udev gives the accelerator to the daemon's user" "vta vta-hw 660" stat -c '%U %G %a' /dev/uio0
 
 install -o vta -g vta -d /var/lib/vtad/models
-install -m 0644 /checks/ultra96/digits.vtab /var/lib/vtad/models/
+install -m 0644 /checks/ultra96/models/digits.vtab /var/lib/vtad/models/
 expect "the board is where its description says" 0x00000000fd000000 cat /sys/class/uio/uio0/maps/map1/addr
 cat >/etc/vtad/vtad.json <<END
 {"device": "uio:uio0", "board": "/checks/hls.json", "memory": "uio:uio0", "models": "/var/lib/vtad/models"}

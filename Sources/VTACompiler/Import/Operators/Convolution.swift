@@ -104,6 +104,35 @@ extension OperatorRow {
   }
 }
 
+extension OperatorRow {
+  static let reduceMean = OperatorRow(
+    name: "ReduceMean",
+    mapping: "as GlobalAveragePool",
+    inputs: [.activation("data"), .optionalConstant("axes")],
+    attributes: ["axes": .ints, "keepdims": .int, "noop_with_empty_axes": .int],
+    constraints: [
+      .imageInput,
+      OperatorConstraint("axes must be those of height and width") { node in
+        let axes = node.ints("axes") ?? node.constant(1)?.integers?.map { Int(clamping: $0) } ?? []
+        return Set(axes.map { $0 < 0 ? $0 + 4 : $0 }) == [2, 3] ? nil : "axes is \(axes)"
+      },
+    ]
+  ) { node, builder throws(CompileError) in
+    let (input, shape) = try node.activation(0)
+    let whole = Window.Extent(height: shape[2], width: shape[3])
+    let window = Window(kernel: whole, stride: Window.point.stride, padding: .none)
+    let average = Operation.linear(
+      LinearLayer.average(input, of: shape, window: window, height: 1, width: 1, counted: .none))
+    let kept = [shape[0], shape[1], 1, 1]
+    if node.int("keepdims", default: 1) != 0 {
+      try builder.add(average, shape: kept, for: node)
+    } else {
+      let mean = try builder.addIntermediate(average, shape: kept, suffix: "/mean", for: node)
+      try builder.add(.reshape(input: mean), shape: Array(shape[..<2]), for: node)
+    }
+  }
+}
+
 extension LinearLayer {
   /// - Parameters:
   ///   - shape: of the input, N×C×H×W.

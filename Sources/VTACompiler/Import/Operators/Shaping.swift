@@ -60,7 +60,7 @@ extension OperatorRow {
 
   static let softmax = OperatorRow(
     name: "Softmax",
-    mapping: "on the host, at the model's end: the accelerator has no exponential",
+    mapping: "on the host: the accelerator has no exponential",
     inputs: [.activation("input")],
     attributes: ["axis": .int],
     constraints: [
@@ -157,7 +157,7 @@ extension ONNXNode {
 }
 
 extension GraphBuilder {
-  fileprivate mutating func addReshape(_ shape: [Int], for node: ONNXNode) throws(CompileError) {
+  mutating func addReshape(_ shape: [Int], for node: ONNXNode) throws(CompileError) {
     switch node.operand(0) {
     case .activation(let input, _): try add(.reshape(input: input), shape: shape, for: node)
     case .constant(var tensor):
