@@ -2,7 +2,7 @@
 # Installs Debian packages, if any is missing: those named, or those that build and tests need.
 set -eu
 
-packages="${*:-libsystemd-dev libpng-dev libturbojpeg0-dev libzip-dev libusb-1.0-0-dev zlib1g-dev pkg-config python3-venv systemd}"
+packages="${*:-libsystemd-dev libpng-dev libturbojpeg0-dev libzip-dev libusb-1.0-0-dev zlib1g-dev pkg-config python3-venv systemd openssl nginx-light}"
 
 missing=""
 for package in $packages; do

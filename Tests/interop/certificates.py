@@ -28,7 +28,7 @@ class Authority:
             *("-subj", f"/CN={name}", "-keyout", key, "-out", request),
         )
         extensions = self.folder / f"{name}.ext"
-        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+        extensions.write_text(f"subjectAltName=DNS:{name},DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
         openssl(
             *("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-days", 2),
             *("-CAcreateserial", "-out", certificate, "-extfile", extensions),
