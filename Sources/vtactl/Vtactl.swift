@@ -17,6 +17,8 @@ struct Vtactl: AsyncParsableCommand {
       StatusCommand.self,
       DevicesCommand.self,
       ModelsCommand.self,
+      DoctorCommand.self,
+      BitstreamCommand.self,
       JTAGCommand.self,
       TraceCommand.self,
       ReferenceCommand.self,

@@ -17,8 +17,10 @@ struct DaemonOptions: ParsableArguments {
   /// Whether a run goes to the daemon: always if its socket was named, else unless a device was named and there is
   /// no daemon.
   func isWanted(device: String?) -> Bool {
-    named != nil || device == nil || VTAServiceClient.isListening(on: socketPath)
+    named != nil || device == nil || isListening
   }
+
+  var isListening: Bool { VTAServiceClient.isListening(on: socketPath) }
 
   /// What the daemon answers on a connection of its own.
   func ask<Answer: Sendable>(
