@@ -21,6 +21,8 @@ struct Vtactl: AsyncParsableCommand {
       UnloadCommand.self,
       DevicesCommand.self,
       ModelsCommand.self,
+      DoctorCommand.self,
+      BitstreamCommand.self,
       JTAGCommand.self,
       TraceCommand.self,
       ReferenceCommand.self,

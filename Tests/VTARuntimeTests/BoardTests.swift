@@ -18,6 +18,13 @@ struct BoardTests {
     #expect(Board.all.map(\.name) == Board.all.map(\.name).sorted())
   }
 
+  @Test func thePageOfBoardsIsCurrent() throws {
+    let page = BoardReference.page
+    let file = Self.folder.appending(path: "../../Documentation/Reference/\(page.fileName)").standardized
+    let committed = try? String(contentsOf: file, encoding: .utf8)
+    #expect(committed == page.text, "\(page.fileName) is not current: run make reference")
+  }
+
   /// From `tvm-vta: config/pkg_config.py`, by way of the reference (1.4, C1).
   @Test(arguments: [
     ("pynq-z1", "pynq", 64, 100, 0x43c0_0000, 0x4000_0000, 0),

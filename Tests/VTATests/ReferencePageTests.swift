@@ -15,7 +15,8 @@ import Testing
       #expect(committed == page.text, "\(page.fileName) is not current: run make reference")
     }
     let files = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
-    #expect(files == pages.map(\.fileName).sorted())
+    // The page of boards is VTARuntime's.
+    #expect(files.filter { $0 != "Boards.md" } == pages.map(\.fileName).sorted())
   }
 
   /// A property that is added to profiles must be added to the page.

@@ -20,7 +20,7 @@ package enum BitstreamError: Error, Equatable, CustomStringConvertible {
     case .unknownFormat:
       "the file is no bitstream: it has neither a .bit header, nor a Xilinx sync word, nor the start of an .rbf file; give the file that the FPGA tools wrote"
     case .tooLarge(let count):
-      "the file has \(count) bytes, more than the \(Bitstream.byteCountMax) that any board takes; check the path"
+      "the file has \(count) bytes or more; no board takes more than \(Bitstream.byteCountMax); check the path"
     case .truncated(let what, let position):
       "the file ends within \(what), at byte \(position); copy it again"
     case .badHeader(let reason): "the .bit header is damaged: \(reason); copy the file again"

@@ -74,6 +74,8 @@ package struct Board: Hashable, Sendable {
     /// Zero outside the mask.
     package let value: UInt32
     package let reason: String
+    /// Linux's access to it can be a bus error.
+    package let isSecureOnly: Bool
   }
 
   /// A line that resets the programmable logic alone.

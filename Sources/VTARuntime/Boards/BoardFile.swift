@@ -40,6 +40,7 @@ extension Board {
       var mask: Hexadecimal
       var value: Hexadecimal
       var reason: String
+      var secureOnly: Bool?
 
       func bits(_ key: String) throws(BoardError) -> RegisterBits {
         guard address.value % 4 == 0, let mask = UInt32(exactly: mask.value),
@@ -49,7 +50,8 @@ extension Board {
             reason: "\(key) has an address off a word, or a value of more bits than its mask")
         }
         return RegisterBits(
-          address: PhysicalAddress(address.value), mask: mask, value: value, reason: reason)
+          address: PhysicalAddress(address.value), mask: mask, value: value, reason: reason,
+          isSecureOnly: secureOnly ?? false)
       }
     }
 

@@ -50,7 +50,7 @@ package enum FPGAError: Error, Equatable, CustomStringConvertible {
   }
 
   /// MSEL as it stands on the board.
-  private static func binary(_ msel: UInt32) -> String {
+  static func binary(_ msel: UInt32) -> String {
     let digits = String(msel, radix: 2)
     return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
   }

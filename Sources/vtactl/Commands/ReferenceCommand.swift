@@ -1,5 +1,6 @@
 internal import ArgumentParser
 private import VTA
+private import VTARuntime
 
 /// For `make reference`; not shown in the help.
 struct ReferenceCommand: ParsableCommand {
@@ -11,7 +12,7 @@ struct ReferenceCommand: ParsableCommand {
 
   func run() throws {
     try FileOutput.makeFolder(outputDir)
-    for page in try ReferencePage.all() {
+    for page in try ReferencePage.all() + [BoardReference.page] {
       try FileOutput.write(Array(page.text.utf8), to: outputDir + "/" + page.fileName)
     }
   }

@@ -42,8 +42,10 @@ struct DaemonOptions: ParsableArguments {
 
   /// Whether a run goes to the daemon: always if it was named, else unless a device was named and there is no daemon.
   func isWanted(device: String?) -> Bool {
-    named != nil || device == nil || VTAServiceClient.isListening(on: address)
+    named != nil || device == nil || isListening
   }
+
+  var isListening: Bool { VTAServiceClient.isListening(on: address) }
 
   /// What the daemon answers on a connection of its own.
   func ask<Answer: Sendable>(

@@ -35,6 +35,12 @@ cat >/etc/vtad/vtad.json <<END
 {"device": "uio:uio0", "board": "/checks/hls.json", "memory": "uio:uio0", "models": "/var/lib/vtad/models"}
 END
 host "play hls"
+check "doctor finds nothing wrong" vtactl doctor
+check "and that the daemon may open the accelerator" has 'vta may open /dev/uio0' vtactl doctor
+chown root:root /dev/uio0
+check "it finds a device that the daemon may not open" has 'failure *permission: vta may not open /dev/uio0' vtactl doctor
+udevadm trigger --settle /dev/uio0
+check "which udev puts right" vtactl doctor
 check "the socket is enabled" systemctl -q enable --now vtad.socket
 check "the daemon does not run before somebody asks" fails is_active
 check "a member of the group vta is answered: socket activation" asks "$all_digits"

@@ -1,0 +1,45 @@
+internal import VTA
+
+/// Registers, memory and a small matrix product, on each device.
+extension Doctor {
+  static func selfTest(_ context: Context) -> [Finding] {
+    let options = context.options
+    func skipped(_ reason: String) -> [Finding] { [Finding("self-test", .skipped, reason)] }
+    if options.isCopy { return skipped("this is a copy of a board's files; nothing can be run") }
+    if options.devices.isEmpty { return skipped("no device was named") }
+    if let reason = options.deviceIsBusy { return skipped(reason) }
+    if context.hasDeviceTree {
+      do {
+        try context.fpga.checkAccess()
+      } catch {
+        return skipped("registers that nothing answers end the program, so nothing is tried: \(error)")
+      }
+    }
+    return options.devices.map { test($0, context) }
+  }
+
+  /// Opening a board tries it. It is closed again at the end.
+  private static func test(_ device: String, _ context: Context) -> Finding {
+    let name = "self-test \(device)"
+    var options = context.options.deviceOptions
+    options.requiresHardware = true
+    options.kernel = context.kernel
+    do {
+      let description = try DeviceName.resolve(device, options)().description
+      guard let hardware = description.hardware else {
+        return Finding(name, .note, "\(description.name) is no hardware")
+      }
+      let target = description.target?.description ?? "any target"
+      return Finding(
+        name, .ok,
+        "\(description.name) computes right as \(target), through \(hardware.registers), with \(hardware.memory); memory is \(hardware.coherency.rawValue): \(hardware.coherencyReason)"
+      )
+    } catch {
+      return Finding(
+        name, .failure, "\(error)",
+        fix:
+          "see the findings above; if there are none, check that the bitstream in the FPGA is the one that the target stands for"
+      )
+    }
+  }
+}
