@@ -33,19 +33,21 @@ import Testing
   @Test func configurationIsReadAgain() async throws {
     let folder = try TemporaryFolder()
     let socket = folder.path("s")
-    func write(_ text: String) throws -> String { try folder.write(Array(text.utf8), to: "vtad.json") }
-    let file = try write(#"{"quota": {"models": 1}}"#)
+    let file = folder.path("vtad.json")
+    let write = { @Sendable (text: String) in try Data(text.utf8).write(to: URL(fileURLWithPath: file)) }
+    try write(#"{"quota": {"models": 1}}"#)
     let vtad = try VtadProcess(["--config", file, "--socket", socket, "--device", "sim"])
     #expect(vtad.firstLine() == "vtad: ready: \(socket)")
     let module = try TinyModule.file()
+    let process = vtad.process.processIdentifier
     try await VTAServiceClient.connect(to: socket) { client in
       try await client.submit(module, as: "a")
       await #expect(throws: ServiceError.self) { try await client.submit(module, as: "b") }
-      _ = try write("rubbish")
-      kill(vtad.process.processIdentifier, SIGHUP)
+      try write("rubbish")
+      kill(process, SIGHUP)
       await #expect(throws: ServiceError.self) { try await client.submit(module, as: "b") }
-      _ = try write(#"{"quota": {"models": 2}, "drain_seconds": 7}"#)
-      kill(vtad.process.processIdentifier, SIGHUP)
+      try write(#"{"quota": {"models": 2}, "drain_seconds": 7}"#)
+      kill(process, SIGHUP)
       try await eventually { (try? await client.submit(module, as: "b")) != nil }
     }
     vtad.process.terminate()
