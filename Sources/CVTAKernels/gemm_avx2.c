@@ -7,6 +7,26 @@
 
 enum { POSITIONS_MAX = 4, LANES = 8 };
 
+/* `finish` in registers. */
+TARGET INLINE void finish_eight(const vta_tiles *t, size_t position, size_t column, size_t o, __m256i sums) {
+  const ptrdiff_t at = t->results[position] + (column ? t->pair : 0);
+  if (t->acc) {
+    __m256i *acc = (__m256i *)((uint8_t *)t->acc + at + 4 * o);
+    _mm256_storeu_si256(acc, _mm256_add_epi32(_mm256_loadu_si256(acc), sums));
+    return;
+  }
+  const size_t lane = column * t->block + o;
+  const __m256i shifted = _mm256_add_epi32(
+      _mm256_srav_epi32(sums, _mm256_loadu_si256((const __m256i *)(t->shift + lane))),
+      _mm256_loadu_si256((const __m256i *)(t->offset + lane)));
+  const __m256i value =
+      _mm256_max_epi32(_mm256_min_epi32(shifted, _mm256_set1_epi32(t->high)), _mm256_set1_epi32(t->low));
+  const __m256i bytes = _mm256_shuffle_epi8(
+      value, _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)));
+  const __m128i eight = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+  _mm_storel_epi64((__m128i *)(t->out + at + o), eight);
+}
+
 /* `count` positions (a constant after inlining) by 8 outputs. Products of sign-extended 16-bit pairs: lanes hold two partial
  * sums per output (inputs 0 and 1, 2 and 3 of each group), added at the end. */
 TARGET INLINE void body(const vta_tiles *t, size_t first, size_t column, size_t o, const int count) {
@@ -32,9 +52,7 @@ TARGET INLINE void body(const vta_tiles *t, size_t first, size_t column, size_t 
   UNROLL for (int m = 0; m < count; m++) {
     /* Horizontal addition works in halves; the permutation puts outputs back in order. */
     const __m256i sums = _mm256_permute4x64_epi64(_mm256_hadd_epi32(low[m], high[m]), 0xD8);
-    int32_t lanes[LANES];
-    _mm256_storeu_si256((__m256i *)lanes, _mm256_add_epi32(sums, init));
-    finish(t, first + (size_t)m, column, o, lanes, LANES);
+    finish_eight(t, first + (size_t)m, column, o, _mm256_add_epi32(sums, init));
   }
 }
 

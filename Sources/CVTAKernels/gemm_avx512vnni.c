@@ -68,12 +68,14 @@ TARGET INLINE void body(
         }
       }
     } else {
-      const __m512i shift = load(t->shift + (c->is_pair[n] ? t->block : 0) + c->output[n], c->mask, is_masked);
+      const size_t lane = (c->is_pair[n] ? t->block : 0) + c->output[n];
+      const __m512i shift = load(t->shift + lane, c->mask, is_masked);
+      const __m512i offset = load(t->offset + lane, c->mask, is_masked);
       const __m512i high = _mm512_set1_epi32(t->high), low = _mm512_set1_epi32(t->low);
       UNROLL for (int m = 0; m < count; m++) {
         uint8_t *out = t->out + t->results[first + (size_t)m] + side + c->output[n];
-        const __m512i value =
-            _mm512_max_epi32(_mm512_min_epi32(_mm512_srav_epi32(sums[m][n], shift), high), low);
+        const __m512i shifted = _mm512_add_epi32(_mm512_srav_epi32(sums[m][n], shift), offset);
+        const __m512i value = _mm512_max_epi32(_mm512_min_epi32(shifted, high), low);
         if (is_masked) {
           _mm512_mask_cvtepi32_storeu_epi8(out, c->mask, value);
         } else {

@@ -51,9 +51,9 @@ INLINE void finish(
     for (size_t i = 0; i < lanes; i++) acc[i] = (int32_t)((uint32_t)acc[i] + (uint32_t)sums[i]);
   } else {
     uint8_t *out = t->out + at + o;
-    const int32_t *shift = t->shift + column * t->block + o;
+    const int32_t *shift = t->shift + column * t->block + o, *offset = t->offset + column * t->block + o;
     for (size_t i = 0; i < lanes; i++) {
-      int32_t value = sums[i] >> shift[i];
+      int32_t value = (int32_t)((uint32_t)(sums[i] >> shift[i]) + (uint32_t)offset[i]);
       value = value < t->high ? value : t->high;
       value = value > t->low ? value : t->low;
       out[i] = (uint8_t)value;

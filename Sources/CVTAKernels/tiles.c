@@ -72,6 +72,38 @@ VECTORISED void vta_load_window(const vta_window *w) {
   if (below) memset(to, w->bias, below * w->pitch);
 }
 
+VECTORISED void vta_maxima(const vta_tiles *t, uint8_t input_bias) {
+  enum { LANES = 16 };
+  /* As unsigned numbers, in the order of the signed ones. */
+  const uint8_t flip = input_bias ^ 0x80, high = (uint8_t)(t->high + 128), low = (uint8_t)(t->low + 128);
+  for (size_t p = 0; p < t->position_count; p++) {
+    uint8_t *out = t->out + t->results[p];
+    for (size_t o = 0; o < t->block; o += LANES) {
+      const size_t lanes = t->block - o < LANES ? t->block - o : LANES;
+      uint8_t most[LANES] = {0};
+      for (const vta_segment *s = t->segments; s < t->segments + t->segment_count; s++) {
+        const uint8_t *x = t->inp + s->inp + s->positions[p] + o;
+        if (lanes == LANES) {
+          for (size_t i = 0; i < LANES; i++) {
+            const uint8_t value = x[i] ^ flip;
+            most[i] = value > most[i] ? value : most[i];
+          }
+        } else {
+          for (size_t i = 0; i < lanes; i++) {
+            const uint8_t value = x[i] ^ flip;
+            most[i] = value > most[i] ? value : most[i];
+          }
+        }
+      }
+      for (size_t i = 0; i < LANES; i++) {
+        const uint8_t least = most[i] < high ? most[i] : high;
+        most[i] = (least > low ? least : low) ^ 0x80;
+      }
+      memcpy(out + o, most, lanes);
+    }
+  }
+}
+
 static inline int32_t wrapped_add(int32_t a, int32_t b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
 
 static inline int32_t shift(int32_t a, int32_t b) {

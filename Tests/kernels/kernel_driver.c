@@ -151,6 +151,8 @@ static void check_tiles(const vta_kernel_set *set) {
   memcpy(wanted, out, size * block * columns * positions);
   int32_t *shifts = memory(4 * block * columns);
   for (size_t o = 0; o < block * columns; o++) shifts[o] = (int32_t)below(below(2) ? 32 : 12);
+  int32_t *offsets = memory(4 * block * columns);
+  if (below(2)) memset(offsets, 0, 4 * block * columns);
   const int32_t high = below(2) ? 127 : (int32_t)any(), low = below(2) ? -128 : (int32_t)any();
   for (size_t p = 0; p < positions; p++) {
     for (size_t o = 0; o < columns * block; o++) {
@@ -162,7 +164,7 @@ static void check_tiles(const vta_kernel_set *set) {
         lane += sum;
         memcpy(wanted + 4 * at, &lane, 4);
       } else {
-        int32_t value = (int32_t)sum >> shifts[o];
+        int32_t value = (int32_t)((uint32_t)((int32_t)sum >> shifts[o]) + (uint32_t)offsets[o]);
         if (value > high) value = high;
         if (value < low) value = low;
         wanted[at] = (uint8_t)value;
@@ -172,7 +174,8 @@ static void check_tiles(const vta_kernel_set *set) {
   const vta_tiles call = {
     .inp = inputs, .segments = segments, .segment_count = segment_count, .position_count = positions, .block = block,
     .init = init, .results = results, .pair = columns > 1 ? (ptrdiff_t)(positions * block * size) : 0,
-    .acc = to_acc ? (int32_t *)out : 0, .out = to_acc ? 0 : out, .shift = to_acc ? 0 : shifts, .high = high, .low = low};
+    .acc = to_acc ? (int32_t *)out : 0, .out = to_acc ? 0 : out, .shift = to_acc ? 0 : shifts,
+    .offset = to_acc ? 0 : offsets, .high = high, .low = low};
   set->tiles(&call);
   if (memcmp(out, wanted, size * block * columns * positions)) fail(to_acc ? "accumulation" : "a stored sum", set->name);
 
@@ -184,7 +187,44 @@ static void check_tiles(const vta_kernel_set *set) {
     free(tiles[i].lanes);
     free(tiles[i].packed);
   }
-  void *const all[] = {inputs, init, expected, results, out, wanted, shifts};
+  void *const all[] = {inputs, init, expected, results, out, wanted, shifts, offsets};
+  for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+static void check_maxima(void) {
+  static const size_t blocks[] = {4, 8, 16, 16, 32};
+  const size_t block = blocks[below(5)], count = 1 + below(9), taps = 1 + below(5), tiles = 1 + below(9);
+  const uint8_t bias = below(2) ? 0x80 : 0;
+  uint8_t *inputs = memory(tiles * block), *out = memory(count * block), *wanted = memory(count * block);
+  int32_t *results = memory(4 * count);
+  vta_segment segments[5];
+  for (size_t s = 0; s < taps; s++) {
+    const int32_t shift = (int32_t)below(50);
+    int32_t *places = memory(4 * count);
+    for (size_t p = 0; p < count; p++) places[p] = (int32_t)(below(tiles) * block) - shift;
+    segments[s] = (vta_segment){0, 0, places, shift};
+  }
+  const int32_t low = (int32_t)below(256) - 128, high = (int32_t)below(256) - 128;
+  for (size_t p = 0; p < count; p++) {
+    results[p] = (int32_t)((count - 1 - p) * block);
+    for (size_t lane = 0; lane < block; lane++) {
+      int32_t most = -128;
+      for (size_t s = 0; s < taps; s++) {
+        const int8_t x = (int8_t)(inputs[segments[s].positions[p] + segments[s].inp + (ptrdiff_t)lane] ^ bias);
+        if (x > most) most = x;
+      }
+      if (most > high) most = high;
+      if (most < low) most = low;
+      wanted[(size_t)results[p] + lane] = (uint8_t)most;
+    }
+  }
+  const vta_tiles call = {
+    .inp = inputs, .segments = segments, .segment_count = taps, .position_count = count, .block = block,
+    .results = results, .out = out, .high = high, .low = low};
+  vta_maxima(&call, bias);
+  if (memcmp(out, wanted, count * block)) fail("a maximum", "all");
+  for (size_t s = 0; s < taps; s++) free((void *)segments[s].positions);
+  void *const all[] = {inputs, out, wanted, results};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -290,6 +330,7 @@ int main(int argc, char **argv) {
   for (long call = 0; call < calls; call++) {
     for (size_t i = 0; i < count; i++) check_tiles(sets[i]);
     check_alu();
+    check_maxima();
     check_transfers();
   }
   for (size_t i = 0; i < count; i++) printf("%s ", sets[i]->name);

@@ -47,11 +47,16 @@ typedef struct {
   /* NULL: results go to `out`. */
   int32_t *acc;
   uint8_t *out;
-  /* Of `out` only: max(min(sum >> shift[o], high), low); amounts lie in 0 … 31. */
+  /* Of `out` only: max(min((sum >> shift[o]) + offset[o], high), low); amounts lie in 0 … 31. */
   const int32_t *shift;
+  const int32_t *offset;
   int32_t high;
   int32_t low;
 } vta_tiles;
+
+/* For every position and every lane of a block: the largest input at that lane, clipped, to `out`. Each segment gives one
+ * input per position and has no runs; `high` and `low` are in int8's range. */
+void vta_maxima(const vta_tiles *, uint8_t input_bias);
 
 typedef struct {
   const char *name;

@@ -113,7 +113,8 @@ final class SequenceRunner {
               var arguments = vta_tiles(
                 inp: core.inputBase, segments: segment, segment_count: 1, position_count: positions.count,
                 block: c.block, init: sums.baseAddress, results: results.baseAddress, pair: 0,
-                acc: acc + shift.acc / 4, out: nil, shift: nil, high: 0, low: 0)
+                acc: acc + shift.acc / 4, out: nil, shift: nil, offset: nil, high: 0,
+                low: 0)
               kernels.kernel?(&arguments)
             }
           }

@@ -66,8 +66,10 @@ struct StrandFusion {
       /// A step of the strand, and which repetition of which call.
       case gemm(step: Int32, index: Int32)
       case immediate(step: Int32)
-      /// With a constant operand.
+      /// With a constant operand, by the number of its state.
       case tensor(step: Int32, operand: Int32)
+      /// With an operand that is not.
+      case maximum(step: Int32, operand: Int32)
     }
     let origin: Origin
     let previous: Int32
@@ -142,13 +144,19 @@ struct StrandFusion {
           states[element] = table.number(
             State(origin: .immediate(step: number), previous: states[element]))
         }
-      case .aluTensor(let list, _):
+      case .aluTensor(let list, let operation):
         let list = planner.alus[list]
         for (dst, src) in zip(list.dst, list.src) {
           let (element, operand) = (Int(dst) >> laneShift, states[Int(src) >> laneShift])
-          guard case .constant = table.list[Int(operand)].origin else { return nil }
-          states[element] = table.number(
-            State(origin: .tensor(step: number, operand: operand), previous: states[element]))
+          let origin: State.Origin
+          if case .constant = table.list[Int(operand)].origin {
+            origin = .tensor(step: number, operand: operand)
+          } else if operation == Int32(VTA_ALU_MAX.rawValue) {
+            origin = .maximum(step: number, operand: operand)
+          } else {
+            return nil
+          }
+          states[element] = table.number(State(origin: origin, previous: states[element]))
         }
       case .store(let rows, let first):
         let size = c.elementBytes(.out)
@@ -224,12 +232,15 @@ struct StrandFusion {
     var steps: [[Int]]
     var addresses: [UInt64]
     var after: Requantization
+    /// Whether terms are inputs of which the largest counts.
+    var isMaximum = false
   }
 
-  /// `max(min((sum + bias) >> shift, high), low)`.
+  /// `max(min(((sum + bias) >> shift) + offset, high), low)`.
   private struct Requantization {
     var bias: [Int32]
     var shift: [Int32]
+    var offset: [Int32]
     var high = Int32.max
     var low = Int32.min
     private var isClipped = false
@@ -237,6 +248,7 @@ struct StrandFusion {
     init(bias: [Int32]) {
       self.bias = bias
       shift = Array(repeating: 0, count: bias.count)
+      offset = shift
     }
 
     /// - Parameter operands: one per lane.
@@ -245,8 +257,12 @@ struct StrandFusion {
       switch vta_alu_op(rawValue: UInt32(operation)) {
       case VTA_ALU_ADD:
         if operands.allSatisfy({ $0 == 0 }) { return true }
-        guard !isClipped, shift.allSatisfy({ $0 == 0 }) else { return false }
-        for lane in bias.indices { bias[lane] &+= operands[lane] }
+        if isClipped { return false }
+        if shift.allSatisfy({ $0 == 0 }) {
+          for lane in bias.indices { bias[lane] &+= operands[lane] }
+        } else {
+          for lane in offset.indices { offset[lane] &+= operands[lane] }
+        }
       case VTA_ALU_SHR, VTA_ALU_SHR_FIVE_BITS, VTA_ALU_SHR_MASKED:
         var amounts = operands
         if isTensor {
@@ -258,19 +274,23 @@ struct StrandFusion {
         }
         if amounts.contains(where: { $0 < 0 }) { return false }
         if amounts.allSatisfy({ $0 == 0 }) { return true }
-        guard !isClipped else { return false }
+        guard !isClipped, offset.allSatisfy({ $0 == 0 }) else { return false }
         for lane in shift.indices { shift[lane] = min(31, shift[lane] + amounts[lane]) }
       case VTA_ALU_MIN, VTA_ALU_MAX:
         guard let bound = operands.first, operands.allSatisfy({ $0 == bound }) else { return false }
-        if operation == Int32(VTA_ALU_MIN.rawValue) {
-          (high, low) = (min(high, bound), min(low, bound))
-        } else {
-          low = max(low, bound)
-        }
-        isClipped = true
+        clip(operation, bound)
       default: return false
       }
       return true
+    }
+
+    mutating func clip(_ operation: Int32, _ bound: Int32) {
+      if operation == Int32(VTA_ALU_MIN.rawValue) {
+        (high, low) = (min(high, bound), min(low, bound))
+      } else {
+        low = max(low, bound)
+      }
+      isClipped = true
     }
   }
 
@@ -284,6 +304,10 @@ struct StrandFusion {
       history.append(table.list[Int(current)])
       current = table.list[Int(current)].previous
     }
+    let isMaximum = history.contains {
+      if case .maximum = $0.origin { true } else { false }
+    }
+    if isMaximum { return maximumClass(history.reversed(), outputs, table, strand, places) }
     var after = Requantization(bias: Array(repeating: 0, count: c.block))
     var result = OutputClass(
       terms: [], tiles: [], steps: [], addresses: outputs.map(\.address), after: after)
@@ -313,10 +337,89 @@ struct StrandFusion {
           case .constant(let address) = table.list[Int(operand)].origin, let lanes = constant(address),
           after.apply(operation, lanes, isTensor: true)
         else { return nil }
+      case .maximum: return nil
       }
     }
     result.after = after
     return result
+  }
+
+  /// Max pooling: a constant, then the largest of inputs that an identity brought to accumulators, then bounds.
+  private mutating func maximumClass(
+    _ history: [State], _ outputs: [Output], _ table: StateTable, _ strand: TaskPlanner.Strand,
+    _ places: [Int: InputPlacement.Place]
+  ) -> OutputClass? {
+    var result = OutputClass(
+      terms: [], tiles: [], steps: [], addresses: outputs.map(\.address),
+      after: Requantization(bias: Array(repeating: 0, count: c.block)), isMaximum: true)
+    var start: Int32 = 0
+    var (hasInputs, hasUpperBound) = (false, false)
+    var steps: Set<Int32> = []
+    for state in history {
+      switch state.origin {
+      case .zero: break
+      case .immediate(let step):
+        guard case .aluImmediate(_, let chain) = planner.operations[strand.steps[Int(step)].operation] else {
+          return nil
+        }
+        for immediate in chain {
+          let isMin = immediate.operation == Int32(VTA_ALU_MIN.rawValue)
+          guard isMin || immediate.operation == Int32(VTA_ALU_MAX.rawValue) else {
+            guard immediate.operation == Int32(VTA_ALU_ADD.rawValue), !hasInputs else { return nil }
+            start &+= immediate.value
+            continue
+          }
+          if hasInputs {
+            if isMin { hasUpperBound = true }
+            result.after.clip(immediate.operation, immediate.value)
+          } else {
+            start = isMin ? min(start, immediate.value) : max(start, immediate.value)
+          }
+        }
+      case .maximum(let step, let operand):
+        guard !hasUpperBound, steps.insert(step).inserted,
+          addInput(strand, step, table.list[Int(operand)], outputs, places, to: &result)
+        else { return nil }
+        if !hasInputs { result.after.clip(Int32(VTA_ALU_MAX.rawValue), start) }
+        hasInputs = true
+      case .constant, .gemm, .tensor: return nil
+      }
+    }
+    // Bounds beyond what inputs can be change nothing; a constant outside of int8 would be truncated.
+    guard result.after.low <= 127, result.after.high >= -128 else { return nil }
+    result.after.low = max(result.after.low, -128)
+    result.after.high = min(result.after.high, 127)
+    return result
+  }
+
+  /// One input per output, the operand of MAX at `step`.
+  private mutating func addInput(
+    _ strand: TaskPlanner.Strand, _ step: Int32, _ operand: State, _ outputs: [Output],
+    _ places: [Int: InputPlacement.Place], to result: inout OutputClass
+  ) -> Bool {
+    guard case .aluTensor(let list, _) = planner.operations[strand.steps[Int(step)].operation],
+      case .gemm(let source, let index) = operand.origin, operand.previous == 0
+    else { return false }
+    let alu = planner.alus[list]
+    var sources: [Int32: Int32] = [:]
+    for (dst, src) in zip(alu.dst, alu.src) { sources[dst >> Int32(laneShift)] = src >> Int32(laneShift) }
+    let moved = outputs.compactMap { output in
+      sources[output.element].map { Output(element: $0, address: output.address) }
+    }
+    guard moved.count == outputs.count,
+      add(strand.steps[Int(source)], Int(index), moved, places, to: &result),
+      let tiles = result.tiles.last, tiles.count == 1, isIdentity(tiles[0])
+    else { return false }
+    return true
+  }
+
+  private func isIdentity(_ tile: Int32) -> Bool {
+    guard tile >= 0,
+      let bytes = try? planner.memory.bytes(at: planner.tiles[Int(tile)], count: c.elementBytes(.wgt))
+    else { return false }
+    var lanes = [Int8](repeating: 0, count: c.block * c.block)
+    Scratchpads.unpack(UnsafeRawBufferPointer(bytes), bits: c.wgtBits, into: &lanes, at: 0)
+    return lanes.enumerated().allSatisfy { $1 == ($0 / c.block == $0 % c.block ? 1 : 0) }
   }
 
   /// A GEMM's part of the sums.
@@ -373,7 +476,8 @@ struct StrandFusion {
   }
 
   private func isPair(_ first: OutputClass, _ second: OutputClass) -> Bool {
-    guard first.terms == second.terms, first.addresses.count == second.addresses.count,
+    guard !first.isMaximum, !second.isMaximum, first.terms == second.terms,
+      first.addresses.count == second.addresses.count,
       first.after.high == second.after.high, first.after.low == second.after.low,
       let start = first.addresses.first, let other = second.addresses.first, start != other
     else { return false }
@@ -390,6 +494,13 @@ struct StrandFusion {
     var products = 0
     for (index, term) in own.terms.enumerated() {
       products += own.tiles[index].count
+      if own.isMaximum {
+        segments.append(
+          vta_segment(
+            runs: nil, run_count: 0, positions: term.positions,
+            inp: term.start + own.steps[index][0] * c.batch * c.block))
+        continue
+      }
       let runs = runs(
         own.steps[index], term.stepInputs, own.tiles[index], pair.map { $0.tiles[index] })
       for lane in sums.indices { sums[lane] &+= runs.corrections[lane] }
@@ -415,9 +526,10 @@ struct StrandFusion {
           inp: nil, segments: pools.add(segments), segment_count: segments.count,
           position_count: results.count, block: c.block, init: pools.add(sums), results: pools.add(results),
           pair: Int(distance), acc: nil, out: nil,
-          shift: pools.add(own.after.shift + (pair?.after.shift ?? [])), high: own.after.high,
+          shift: pools.add(own.after.shift + (pair?.after.shift ?? [])),
+          offset: pools.add(own.after.offset + (pair?.after.offset ?? [])), high: own.after.high,
           low: own.after.low),
-        address: start),
+        address: start, isMaximum: own.isMaximum),
       macs: results.count * products * c.block * c.block * (pair == nil ? 1 : 2),
       loads: own.terms.reduce(into: []) { list, term in
         if !list.contains(term.load) { list.append(term.load) }
@@ -477,7 +589,7 @@ struct StrandFusion {
               inp: nil, segments: pools.add([segment]), segment_count: 1, position_count: results.count,
               block: c.block, init: pools.add(runs.corrections), results: pools.add(results), pair: 0,
               acc: nil,
-              out: nil, shift: nil, high: 0, low: 0),
+              out: nil, shift: nil, offset: nil, high: 0, low: 0),
             address: 0))
       }
     }

@@ -37,6 +37,8 @@ final class TaskGraph {
     var tiles: vta_tiles
     /// Of the first result.
     let address: UInt64
+    /// Whether it takes the largest input instead of a sum.
+    var isMaximum = false
   }
 
   /// What a graph is made of.

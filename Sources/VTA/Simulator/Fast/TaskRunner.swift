@@ -129,7 +129,7 @@ final class TaskRunner {
         var tiles = call.tiles
         tiles.inp = core.inputBase
         tiles.out = base + Int(call.address - hull.lowerBound)
-        kernels.kernel?(&tiles)
+        if call.isMaximum { vta_maxima(&tiles, kernels.inputBias) } else { kernels.kernel?(&tiles) }
       }
     case .plain(let index):
       for operation in graph.plains[index] { try execute(operation, graph, core, memory) }
