@@ -29,7 +29,8 @@ struct LocalRunner: ModelRunner {
   /// - Parameter threads: of the simulator; 0: all cores.
   init(module: Module, device: String, path: String, threads: Int) async throws {
     do {
-      worker = try DeviceWorker.open(device, simulator: SimulatorOptions(threads: threads))
+      worker = try DeviceWorker.open(
+        device, DeviceOptions(simulator: SimulatorOptions(threads: threads)))
     } catch {
       throw Failure.usage("--device \(device)", "\(error)")
     }

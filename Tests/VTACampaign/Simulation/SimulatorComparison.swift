@@ -1,5 +1,5 @@
 package import VTA
-package import VTARuntime
+private import VTARuntime
 
 /// Random programs on the fast simulator, with every kernel set and on two cores, against the plain one.
 package struct SimulatorComparison {
