@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 RELEASE := .build-release/release
 SOURCES = $(shell git ls-files '*.swift' ':!*.pb.swift' ':!*.grpc.swift')
 
-.PHONY: soak package demo test test-qemu test-system build release install uninstall check bench bench-ort fuzz mutate clean reference protos setup
+.PHONY: soak package demo test test-qemu test-system build release install uninstall check bench bench-ort fuzz mutate clean reference protos setup simulate tsan
 
 demo: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Examples/digits/demo.py
@@ -15,6 +15,7 @@ demo: build .venv
 # `swift test` would add a flag of its own and build everything again, so the build comes first.
 test: check .venv
 	swift build $(SWIFT_FLAGS) --build-tests
+	scripts/test-kernels.sh
 	swift test $(SWIFT_FLAGS) --skip-build
 	VTA_BIN=$(BIN) $(PYTHON) -m pytest -q -p no:cacheprovider Tests/interop
 
@@ -97,6 +98,15 @@ mutate: build .venv
 	rm -rf .build/mutants
 	$(BIN)/vta-campaign mutate --sample .build/mutants $(MUTATED)
 	if [ -f $(VTATRACE) ]; then $(PYTHON) Tests/interop/judge_mutants.py $(VTATRACE) .build/mutants; fi
+
+# Random programs on the fast simulator, every kernel set, against the plain one.
+SIMULATED_INSTRUCTIONS ?= 1000000
+simulate: build
+	$(BIN)/vta-campaign simulate --instructions $(SIMULATED_INSTRUCTIONS)
+
+# The same on several threads under the thread sanitizer, with a small build of its own.
+tsan: setup
+	scripts/test-threads.sh
 
 protos:
 	scripts/protos.sh

@@ -132,7 +132,9 @@ let package = Package(
 
     .testTarget(name: "VTATests", dependencies: ["VTA"], swiftSettings: settings),
     .testTarget(
-      name: "VtactlTests", dependencies: ["VTAModule", "vtactl", "CTurboJPEG"], swiftSettings: settings),
+      name: "VtactlTests",
+      dependencies: ["VTAModule", "VTARuntime", "VTAJTAG", "VTACableModels", "vtactl", "CTurboJPEG"],
+      swiftSettings: settings),
     .testTarget(
       name: "VTACompilerTests", dependencies: ["VTA", "VTAModule", "VTACompiler", systemPackage, protobuf],
       swiftSettings: settings),

@@ -21,8 +21,8 @@ files() {
   echo "0644 systemd/vtad.tmpfiles $PREFIX/lib/tmpfiles.d/vtad.conf"
   for file in udev/*.rules; do echo "0644 $file $PREFIX/lib/udev/rules.d/${file##*/}"; done
   for file in systemd/drop-ins/*.conf; do echo "0644 $file $share/${file#systemd/}"; done
-  for file in Configs/*.json Configs/boards/*.json; do
-    if [ -e "$file" ]; then echo "0644 $file $share/$file"; fi
+  for file in Configs/*.json Configs/boards/*.json bitstreams/manifest.json; do
+    echo "0644 $file $share/$file"
   done
   for file in README.md CHANGELOG.md LICENSE Documentation/*.md Documentation/Reference/*.md; do
     echo "0644 $file $documentation/${file#Documentation/}"

@@ -5,54 +5,72 @@
 
 #define TARGET __attribute__((target("avx2")))
 
-/* M positions by 8 outputs. Products of sign-extended 16-bit pairs: lanes hold two partial sums per output (inputs 0 and 1,
- * 2 and 3 of each group), added at the end. */
-#define KERNEL(M)                                                                                             \
-  TARGET static void kernel_##M(                                                                              \
-      const vta_gemm *g, const vta_position *at, uint8_t *accs, const uint8_t *inputs, size_t o) {            \
-    const size_t block = g->block;                                                                            \
-    __m256i low[M], high[M];                                                                                  \
-    for (int m = 0; m < M; m++) low[m] = high[m] = _mm256_setzero_si256();                                    \
-    for (size_t s = 0; s < g->step_count; s++) {                                                              \
-      const ptrdiff_t offset = g->steps[s].inp;                                                               \
-      const uint8_t *wgt = g->tiles[g->steps[s].wgt + g->wgt_shift] + 4 * o;                                  \
-      for (size_t group = 0; group < block; group += 4, wgt += 4 * block) {                                   \
-        const __m256i w0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)wgt));                       \
-        const __m256i w1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(wgt + 16)));                \
-        _Pragma("clang loop unroll(full)") for (int m = 0; m < M; m++) {                                      \
-          int32_t x;                                                                                          \
-          __builtin_memcpy(&x, inputs + at[m].inp + offset + group, 4);                                       \
-          const __m256i wide = _mm256_cvtepi8_epi16(_mm_set1_epi32(x));                                       \
-          low[m] = _mm256_add_epi32(low[m], _mm256_madd_epi16(wide, w0));                                     \
-          high[m] = _mm256_add_epi32(high[m], _mm256_madd_epi16(wide, w1));                                   \
-        }                                                                                                     \
-      }                                                                                                       \
-    }                                                                                                         \
-    for (int m = 0; m < M; m++) {                                                                             \
-      /* Horizontal addition works in halves; the permutation puts outputs back in order. */                  \
-      const __m256i sums = _mm256_permute4x64_epi64(_mm256_hadd_epi32(low[m], high[m]), 0xD8);                \
-      __m256i *acc = (__m256i *)(accs + at[m].acc + 4 * o);                                                   \
-      _mm256_storeu_si256(acc, _mm256_add_epi32(_mm256_loadu_si256(acc), sums));                              \
-    }                                                                                                         \
-  }
+enum { POSITIONS_MAX = 4, LANES = 8 };
 
-KERNEL(4)
-KERNEL(1)
-
-TARGET void vta_gemm_avx2(const vta_gemm *g) {
-  if (g->block % 8) {
-    vta_gemm_portable(g);
+/* `finish` in registers. */
+TARGET INLINE void finish_eight(const vta_tiles *t, size_t position, size_t column, size_t o, __m256i sums) {
+  const ptrdiff_t at = t->results[position] + (column ? t->pair : 0);
+  if (t->acc) {
+    __m256i *acc = (__m256i *)((uint8_t *)t->acc + at + 4 * o);
+    _mm256_storeu_si256(acc, _mm256_add_epi32(_mm256_loadu_si256(acc), sums));
     return;
   }
-  const uint8_t *inputs = g->inp + g->inp_shift;
-  uint8_t *accs = (uint8_t *)g->acc + g->acc_shift;
-  const vta_position *at = g->positions;
-  size_t rest = g->position_count;
-  for (; rest >= 4; rest -= 4, at += 4) {
-    for (size_t o = 0; o < g->block; o += 8) kernel_4(g, at, accs, inputs, o);
+  const size_t lane = column * t->block + o;
+  const __m256i shifted = _mm256_add_epi32(
+      _mm256_srav_epi32(sums, _mm256_loadu_si256((const __m256i *)(t->shift + lane))),
+      _mm256_loadu_si256((const __m256i *)(t->offset + lane)));
+  const __m256i value =
+      _mm256_max_epi32(_mm256_min_epi32(shifted, _mm256_set1_epi32(t->high)), _mm256_set1_epi32(t->low));
+  const __m256i bytes = _mm256_shuffle_epi8(
+      value, _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1)));
+  const __m128i eight = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+  _mm_storel_epi64((__m128i *)(t->out + at + o), eight);
+}
+
+/* `count` positions (a constant after inlining) by 8 outputs. Products of sign-extended 16-bit pairs: lanes hold two partial
+ * sums per output (inputs 0 and 1, 2 and 3 of each group), added at the end. */
+TARGET INLINE void body(const vta_tiles *t, size_t first, size_t column, size_t o, const int count) {
+  __m256i low[POSITIONS_MAX], high[POSITIONS_MAX];
+  const uint8_t *x[POSITIONS_MAX];
+  UNROLL for (int m = 0; m < count; m++) low[m] = high[m] = _mm256_setzero_si256();
+  for (const vta_segment *segment = t->segments; segment < t->segments + t->segment_count; segment++) {
+    input_pointers(t, segment, first, count, x);
+    for (const vta_run *run = segment->runs, *end = run + segment->run_count; run < end; run++) {
+      const uint8_t *w = (column ? run->pair : run->wgt) + 4 * o;
+      for (ptrdiff_t at = run->inp, stop = at + 4 * (ptrdiff_t)run->count; at < stop; at += 4, w += 4 * t->block) {
+        const __m256i w0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)w));
+        const __m256i w1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(w + 16)));
+        UNROLL for (int m = 0; m < count; m++) {
+          const __m256i inputs = _mm256_cvtepi8_epi16(_mm_set1_epi32(four_inputs(x[m] + at)));
+          low[m] = _mm256_add_epi32(low[m], _mm256_madd_epi16(inputs, w0));
+          high[m] = _mm256_add_epi32(high[m], _mm256_madd_epi16(inputs, w1));
+        }
+      }
+    }
   }
-  for (; rest >= 1; rest -= 1, at += 1) {
-    for (size_t o = 0; o < g->block; o += 8) kernel_1(g, at, accs, inputs, o);
+  const __m256i init = _mm256_loadu_si256((const __m256i *)(t->init + column * t->block + o));
+  UNROLL for (int m = 0; m < count; m++) {
+    /* Horizontal addition works in halves; the permutation puts outputs back in order. */
+    const __m256i sums = _mm256_permute4x64_epi64(_mm256_hadd_epi32(low[m], high[m]), 0xD8);
+    finish_eight(t, first + (size_t)m, column, o, _mm256_add_epi32(sums, init));
+  }
+}
+
+TARGET static void group_1(const vta_tiles *t, size_t first, size_t column, size_t o) { body(t, first, column, o, 1); }
+TARGET static void group_2(const vta_tiles *t, size_t first, size_t column, size_t o) { body(t, first, column, o, 2); }
+TARGET static void group_3(const vta_tiles *t, size_t first, size_t column, size_t o) { body(t, first, column, o, 3); }
+TARGET static void group_4(const vta_tiles *t, size_t first, size_t column, size_t o) { body(t, first, column, o, 4); }
+
+TARGET void vta_tiles_avx2(const vta_tiles *t) {
+  static void (*const groups_of[])(const vta_tiles *, size_t, size_t, size_t) = {0, group_1, group_2, group_3, group_4};
+  if (t->block % LANES) {
+    vta_tiles_portable(t);
+    return;
+  }
+  EACH_GROUP(t, POSITIONS_MAX, first, count) {
+    for (size_t column = 0; column <= (t->pair != 0); column++) {
+      for (size_t o = 0; o < t->block; o += LANES) groups_of[count](t, first, column, o);
+    }
   }
 }
 

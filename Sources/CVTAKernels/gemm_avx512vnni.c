@@ -5,143 +5,143 @@
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
 
-/* Steps whose weights stay in the first-level cache while all positions use them: 64 tiles of 256 bytes. */
-enum { CHUNK_BYTES = 16384, STEPS_MAX = 256 };
-
+/* Two vectors of 16 outputs that share inputs: of two blocks, or two parts of a wide one; or one vector alone. */
 typedef struct {
-  ptrdiff_t inp;
-  const uint8_t *wgt;
-  const uint8_t *pair_wgt;
-} resolved_step;
+  /* First output within its block; of the second vector, whether it belongs to the second block. */
+  size_t output[2];
+  int is_pair[2];
+  __mmask16 mask;
+} columns;
 
-/* M positions by 16 outputs, starting at output `o` of a block. Inputs are x + 128; the packed tile's last part takes
- * that back. */
-#define KERNEL(NAME, M, LOAD, STORE)                                                                                              \
-  TARGET static void NAME(                                                                               \
-      const vta_position *at, uint8_t *accs, const uint8_t *inputs, const resolved_step *steps, size_t count,  \
-      size_t block, size_t o, __m512i correction, __mmask16 mask) {                                                            \
-    __m512i acc[M];                                                                                            \
-    const uint8_t *inp[M];                                                                                     \
-    for (int m = 0; m < M; m++) {                                                                              \
-      acc[m] = _mm512_add_epi32(LOAD(mask, accs + at[m].acc + 4 * o), correction);                     \
-      inp[m] = inputs + at[m].inp;                                                                             \
-    }                                                                                                          \
-    for (size_t s = 0; s < count; s++) {                                                                       \
-      const ptrdiff_t offset = steps[s].inp;                                                                   \
-      const uint8_t *wgt = steps[s].wgt + 4 * o;                                                               \
-      for (size_t group = 0; group < block; group += 4, wgt += 4 * block) {                                    \
-        const __m512i w = LOAD(mask, wgt);                                                             \
-        _Pragma("clang loop unroll(full)") for (int m = 0; m < M; m++) {                                       \
-          int32_t x;                                                                                           \
-          __builtin_memcpy(&x, inp[m] + offset + group, 4);                                                    \
-          acc[m] = _mm512_dpbusd_epi32(acc[m], _mm512_set1_epi32(x), w);                                       \
-        }                                                                                                      \
-      }                                                                                                        \
-    }                                                                                                          \
-    for (int m = 0; m < M; m++) STORE(accs + at[m].acc + 4 * o, mask, acc[m]);\
-    (void)mask;                         \
+enum { POSITIONS_MAX = 8 };
+
+TARGET INLINE __m512i load(const void *from, __mmask16 mask, int is_masked) {
+  return is_masked ? _mm512_maskz_loadu_epi32(mask, from) : _mm512_loadu_si512(from);
+}
+
+/* `count` positions by `width` vectors in registers; both are constants after inlining, `stride` is one for blocks of 16. */
+TARGET INLINE void body(
+    const vta_tiles *t, size_t first, const columns *c, const int count, const int width, const size_t stride,
+    const int is_masked) {
+  __m512i sums[POSITIONS_MAX][2];
+  const uint8_t *x[POSITIONS_MAX];
+  UNROLL for (int n = 0; n < width; n++) {
+    const __m512i init = load(t->init + (c->is_pair[n] ? t->block : 0) + c->output[n], c->mask, is_masked);
+    UNROLL for (int m = 0; m < count; m++) sums[m][n] = init;
   }
-
-#define LOAD_ALL(mask, from) _mm512_loadu_si512(from)
-#define STORE_ALL(to, mask, value) _mm512_storeu_si512(to, value)
-KERNEL(kernel_8, 8, LOAD_ALL, STORE_ALL)
-KERNEL(kernel_4, 4, LOAD_ALL, STORE_ALL)
-KERNEL(kernel_2, 2, LOAD_ALL, STORE_ALL)
-KERNEL(kernel_1, 1, LOAD_ALL, STORE_ALL)
-/* Blocks of less than 16 outputs. */
-KERNEL(masked_4, 4, _mm512_maskz_loadu_epi32, _mm512_mask_storeu_epi32)
-KERNEL(masked_1, 1, _mm512_maskz_loadu_epi32, _mm512_mask_storeu_epi32)
-
-/* M positions by two blocks of 16 outputs: each broadcast input serves both. */
-#define PAIR_KERNEL(M)                                                                                           \
-  TARGET static void pair_##M(                                                                                   \
-      const vta_position *at, uint8_t *accs, ptrdiff_t pair_acc, const uint8_t *inputs,                          \
-      const resolved_step *steps, size_t count, size_t block, size_t o, const __m512i correction[2]) {           \
-    __m512i first[M], second[M];                                                                                 \
-    const uint8_t *inp[M];                                                                                       \
-    for (int m = 0; m < M; m++) {                                                                                \
-      const uint8_t *acc = accs + at[m].acc + 4 * o;                                                             \
-      first[m] = _mm512_add_epi32(_mm512_loadu_si512(acc), correction[0]);                                       \
-      second[m] = _mm512_add_epi32(_mm512_loadu_si512(acc + pair_acc), correction[1]);                           \
-      inp[m] = inputs + at[m].inp;                                                                               \
-    }                                                                                                            \
-    for (size_t s = 0; s < count; s++) {                                                                         \
-      const ptrdiff_t offset = steps[s].inp;                                                                     \
-      const uint8_t *wgt = steps[s].wgt + 4 * o, *pair_wgt = steps[s].pair_wgt + 4 * o;                          \
-      for (size_t group = 0; group < block; group += 4, wgt += 4 * block, pair_wgt += 4 * block) {               \
-        const __m512i w = _mm512_loadu_si512(wgt), pair_w = _mm512_loadu_si512(pair_wgt);                        \
-        _Pragma("clang loop unroll(full)") for (int m = 0; m < M; m++) {                                         \
-          int32_t x;                                                                                             \
-          __builtin_memcpy(&x, inp[m] + offset + group, 4);                                                      \
-          const __m512i inputs4 = _mm512_set1_epi32(x);                                                          \
-          first[m] = _mm512_dpbusd_epi32(first[m], inputs4, w);                                                  \
-          second[m] = _mm512_dpbusd_epi32(second[m], inputs4, pair_w);                                           \
-        }                                                                                                        \
-      }                                                                                                          \
-    }                                                                                                            \
-    for (int m = 0; m < M; m++) {                                                                                \
-      uint8_t *acc = accs + at[m].acc + 4 * o;                                                                   \
-      _mm512_storeu_si512(acc, first[m]);                                                                        \
-      _mm512_storeu_si512(acc + pair_acc, second[m]);                                                            \
-    }                                                                                                            \
-  }
-
-PAIR_KERNEL(8)
-PAIR_KERNEL(4)
-PAIR_KERNEL(2)
-PAIR_KERNEL(1)
-
-TARGET static void chunk(
-    const vta_gemm *g, const uint8_t *inputs, uint8_t *accs, const resolved_step *steps, size_t count) {
-  const size_t block = g->block;
-  for (size_t o = 0; o < block; o += 16) {
-    const __mmask16 mask = (__mmask16)(block - o < 16 ? (1u << (block - o)) - 1 : 0xFFFF);
-    __m512i corrections[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-    for (size_t s = 0; s < count; s++) {
-      const size_t sums = block * block + 4 * o;
-      const __m512i own = _mm512_maskz_loadu_epi32(mask, steps[s].wgt + sums);
-      corrections[0] = _mm512_add_epi32(corrections[0], own);
-      if (g->pair_acc) {
-        corrections[1] = _mm512_add_epi32(corrections[1], _mm512_loadu_si512(steps[s].pair_wgt + sums));
+  for (const vta_segment *segment = t->segments; segment < t->segments + t->segment_count; segment++) {
+    input_pointers(t, segment, first, count, x);
+    for (const vta_run *run = segment->runs, *end = run + segment->run_count; run < end; run++) {
+      const uint8_t *w0 = (c->is_pair[0] ? run->pair : run->wgt) + 4 * c->output[0];
+      const uint8_t *w1 = width < 2 ? 0 : (c->is_pair[1] ? run->pair : run->wgt) + 4 * c->output[1];
+      const ptrdiff_t at = run->inp;
+#define GROUP(g)                                                                                     \
+  do {                                                                                               \
+    const __m512i first_w = load(w0 + (g)*stride, c->mask, is_masked);                               \
+    const __m512i second_w = width < 2 ? first_w : _mm512_loadu_si512(w1 + (g)*stride);              \
+    UNROLL for (int m = 0; m < count; m++) {                                                         \
+      const __m512i inputs = _mm512_set1_epi32(four_inputs(x[m] + at + 4 * (g)));                    \
+      sums[m][0] = _mm512_dpbusd_epi32(sums[m][0], inputs, first_w);                                 \
+      if (width > 1) sums[m][1] = _mm512_dpbusd_epi32(sums[m][1], inputs, second_w);                 \
+    }                                                                                                \
+  } while (0)
+      if (run->count == 4) {
+        GROUP(0);
+        GROUP(1);
+        GROUP(2);
+        GROUP(3);
+      } else {
+        for (ptrdiff_t g = 0; g < run->count; g++) GROUP(g);
       }
     }
-    const __m512i correction = corrections[0];
-    const vta_position *at = g->positions;
-    size_t rest = g->position_count;
-#define EACH(M, CALL) \
-  for (; rest >= M; rest -= M, at += M) CALL
-    if (g->pair_acc) {
-      EACH(8, pair_8(at, accs, g->pair_acc, inputs, steps, count, block, o, corrections));
-      EACH(4, pair_4(at, accs, g->pair_acc, inputs, steps, count, block, o, corrections));
-      EACH(2, pair_2(at, accs, g->pair_acc, inputs, steps, count, block, o, corrections));
-      EACH(1, pair_1(at, accs, g->pair_acc, inputs, steps, count, block, o, corrections));
-    } else if (mask != 0xFFFF) {
-      EACH(4, masked_4(at, accs, inputs, steps, count, block, o, correction, mask));
-      EACH(1, masked_1(at, accs, inputs, steps, count, block, o, correction, mask));
+  }
+  UNROLL for (int n = 0; n < width; n++) {
+    const ptrdiff_t side = c->is_pair[n] ? t->pair : 0;
+    if (t->acc) {
+      UNROLL for (int m = 0; m < count; m++) {
+        uint8_t *acc = (uint8_t *)t->acc + t->results[first + (size_t)m] + side + 4 * c->output[n];
+        const __m512i sum = _mm512_add_epi32(load(acc, c->mask, is_masked), sums[m][n]);
+        if (is_masked) {
+          _mm512_mask_storeu_epi32(acc, c->mask, sum);
+        } else {
+          _mm512_storeu_si512(acc, sum);
+        }
+      }
     } else {
-      EACH(8, kernel_8(at, accs, inputs, steps, count, block, o, correction, mask));
-      EACH(4, kernel_4(at, accs, inputs, steps, count, block, o, correction, mask));
-      EACH(2, kernel_2(at, accs, inputs, steps, count, block, o, correction, mask));
-      EACH(1, kernel_1(at, accs, inputs, steps, count, block, o, correction, mask));
+      const size_t lane = (c->is_pair[n] ? t->block : 0) + c->output[n];
+      const __m512i shift = load(t->shift + lane, c->mask, is_masked);
+      const __m512i offset = load(t->offset + lane, c->mask, is_masked);
+      const __m512i high = _mm512_set1_epi32(t->high), low = _mm512_set1_epi32(t->low);
+      UNROLL for (int m = 0; m < count; m++) {
+        uint8_t *out = t->out + t->results[first + (size_t)m] + side + c->output[n];
+        const __m512i shifted = _mm512_add_epi32(_mm512_srav_epi32(sums[m][n], shift), offset);
+        const __m512i value = _mm512_max_epi32(_mm512_min_epi32(shifted, high), low);
+        if (is_masked) {
+          _mm512_mask_cvtepi32_storeu_epi8(out, c->mask, value);
+        } else {
+          _mm_storeu_si128((__m128i *)out, _mm512_cvtepi32_epi8(value));
+        }
+      }
     }
   }
 }
 
-TARGET void vta_gemm_avx512vnni(const vta_gemm *g) {
-  resolved_step steps[STEPS_MAX];
-  size_t most = CHUNK_BYTES / (g->block * g->block) / (g->pair_acc ? 2 : 1);
-  if (most > STEPS_MAX) most = STEPS_MAX;
-  if (most < 4) most = 4;
-  for (size_t first = 0; first < g->step_count; first += most) {
-    const size_t left = g->step_count - first;
-    const size_t count = left < most ? left : most;
-    for (size_t s = 0; s < count; s++) {
-      const vta_step *step = &g->steps[first + s];
-      steps[s].inp = step->inp;
-      steps[s].wgt = g->tiles[step->wgt + g->wgt_shift];
-      steps[s].pair_wgt = g->pair_acc ? g->tiles[step->pair_wgt + g->wgt_shift] : 0;
+typedef void kernel(const vta_tiles *, size_t first, const columns *);
+
+/* Blocks of 16, the usual case, have no offsets to keep in registers. */
+#define KERNELS(M)                                                                                             \
+  TARGET static void one_##M(const vta_tiles *t, size_t first, const columns *c) {                             \
+    const columns whole = {{0, 0}, {0, 0}, 0};                                                                 \
+    (void)c;                                                                                                   \
+    body(t, first, &whole, M, 1, 64, 0);                                                                       \
+  }                                                                                                            \
+  TARGET static void two_##M(const vta_tiles *t, size_t first, const columns *c) {                             \
+    const columns whole = {{0, 0}, {0, 1}, 0};                                                                 \
+    (void)c;                                                                                                   \
+    body(t, first, &whole, M, 2, 64, 0);                                                                       \
+  }                                                                                                            \
+  TARGET static void wide_##M(const vta_tiles *t, size_t first, const columns *c) {                            \
+    body(t, first, c, M, 2, 4 * t->block, 0);                                                                  \
+  }                                                                                                            \
+  TARGET static void masked_##M(const vta_tiles *t, size_t first, const columns *c) {                          \
+    body(t, first, c, M, 1, 4 * t->block, 1);                                                                  \
+  }
+KERNELS(1)
+KERNELS(2)
+KERNELS(3)
+KERNELS(4)
+KERNELS(5)
+KERNELS(6)
+KERNELS(7)
+KERNELS(8)
+
+#define TABLE(name) {0, name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8}
+static kernel *const one[] = TABLE(one), *const two[] = TABLE(two), *const wide[] = TABLE(wide),
+                     *const masked[] = TABLE(masked);
+
+TARGET static void all_positions(const vta_tiles *t, kernel *const *kernels, const columns *c) {
+  EACH_GROUP(t, POSITIONS_MAX, first, count) kernels[count](t, first, c);
+}
+
+void vta_tiles_avx512vnni(const vta_tiles *t) {
+  const int has_pair = t->pair != 0;
+  if (t->block == 16) {
+    all_positions(t, has_pair ? two : one, 0);
+    return;
+  }
+  for (int pair = 0; pair <= has_pair; pair++) {
+    if (t->block % 32 == 0) {
+      for (size_t o = 0; o < t->block; o += 32) {
+        const columns c = {.output = {o, o + 16}, .is_pair = {pair, pair}};
+        all_positions(t, wide, &c);
+      }
+    } else {
+      for (size_t o = 0; o < t->block; o += 16) {
+        const size_t lanes = t->block - o < 16 ? t->block - o : 16;
+        const columns c = {.output = {o, 0}, .is_pair = {pair, 0}, .mask = (__mmask16)((1u << lanes) - 1)};
+        all_positions(t, masked, &c);
+      }
     }
-    chunk(g, g->inp + g->inp_shift, (uint8_t *)g->acc + g->acc_shift, steps, count);
   }
 }
 

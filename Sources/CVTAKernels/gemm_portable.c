@@ -1,24 +1,29 @@
 #include "gemm_kernels.h"
 
-#include <string.h>
+enum { LANES = 4 };
 
-/* Any machine, any block that is a multiple of four. The compiler vectorises over outputs. */
-void vta_gemm_portable(const vta_gemm *g) {
-  const size_t block = g->block;
-  const uint8_t *inputs = g->inp + g->inp_shift;
-  uint8_t *accs = (uint8_t *)g->acc + g->acc_shift;
-  for (size_t p = 0; p < g->position_count; p++) {
-    int32_t *acc = (int32_t *)(accs + g->positions[p].acc);
-    const uint8_t *inp = inputs + g->positions[p].inp;
-    for (size_t s = 0; s < g->step_count; s++) {
-      const int8_t *x = (const int8_t *)inp + g->steps[s].inp;
-      const int8_t *w = (const int8_t *)g->tiles[g->steps[s].wgt + g->wgt_shift];
-      for (size_t group = 0; group < block; group += 4) {
-        const int32_t x0 = x[group], x1 = x[group + 1], x2 = x[group + 2], x3 = x[group + 3];
-        for (size_t o = 0; o < block; o++, w += 4) {
-          const int32_t sum = x0 * w[0] + x1 * w[1] + x2 * w[2] + x3 * w[3];
-          acc[o] = (int32_t)((uint32_t)acc[o] + (uint32_t)sum);
+/* Any machine, any block that is a multiple of four. */
+void vta_tiles_portable(const vta_tiles *t) {
+  const size_t columns = t->pair ? 2 : 1;
+  for (size_t p = 0; p < t->position_count; p++) {
+    for (size_t column = 0; column < columns; column++) {
+      for (size_t o = 0; o < t->block; o += LANES) {
+        uint32_t sums[LANES];
+        for (size_t i = 0; i < LANES; i++) sums[i] = (uint32_t)t->init[column * t->block + o + i];
+        for (size_t s = 0; s < t->segment_count; s++) {
+          const vta_segment *segment = &t->segments[s];
+          const int8_t *inputs = (const int8_t *)t->inp + segment->inp + segment->positions[p];
+          for (const vta_run *run = segment->runs; run < segment->runs + segment->run_count; run++) {
+            const int8_t *x = inputs + run->inp;
+            const int8_t *w = (const int8_t *)(column ? run->pair : run->wgt) + 4 * o;
+            for (int32_t g = 0; g < run->count; g++, x += 4, w += 4 * t->block) {
+              for (size_t i = 0; i < LANES; i++) {
+                sums[i] += (uint32_t)(x[0] * w[4 * i] + x[1] * w[4 * i + 1] + x[2] * w[4 * i + 2] + x[3] * w[4 * i + 3]);
+              }
+            }
+          }
         }
+        finish(t, p, column, o, (const int32_t *)sums, LANES);
       }
     }
   }

@@ -11,20 +11,13 @@
 #endif
 #endif
 
-static int never(size_t block) {
-  (void)block;
-  return 0;
-}
-
-static const vta_kernel_set portable = {"portable", 0, never, vta_gemm_portable};
+static const vta_kernel_set portable = {"portable", 0, vta_tiles_portable};
 #if defined(__x86_64__)
-static int whole_vectors(size_t block) { return block % 16 == 0; }
-
-static const vta_kernel_set avx512vnni = {"avx512-vnni", 0x80, whole_vectors, vta_gemm_avx512vnni};
-static const vta_kernel_set avx2 = {"avx2", 0, never, vta_gemm_avx2};
+static const vta_kernel_set avx512vnni = {"avx512-vnni", 0x80, vta_tiles_avx512vnni};
+static const vta_kernel_set avx2 = {"avx2", 0, vta_tiles_avx2};
 #elif defined(__aarch64__)
-static const vta_kernel_set neon_dot = {"neon-dot", 0, never, vta_gemm_neon_dot};
-static const vta_kernel_set neon = {"neon", 0, never, vta_gemm_neon};
+static const vta_kernel_set neon_dot = {"neon-dot", 0, vta_tiles_neon_dot};
+static const vta_kernel_set neon = {"neon", 0, vta_tiles_neon};
 #endif
 
 size_t vta_kernel_sets(const vta_kernel_set *const **sets) {

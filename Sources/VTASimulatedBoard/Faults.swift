@@ -23,6 +23,8 @@ package enum Fault: Hashable, Sendable {
 
   /// A kernel call on a path that starts so fails.
   case call(KernelCall, path: String, Errno)
+  /// A kernel call fails, whichever it is.
+  case anyCall(Errno)
   /// The FPGA manager gives a configuration up in this state.
   case load(state: String, Errno)
 
@@ -64,6 +66,7 @@ final class Faults {
   }
 
   func clear() { planned = [] }
+  var isEmpty: Bool { planned.isEmpty }
 
   /// The fault of this occasion. Each that is planned for its kind counts it.
   func take(_ occasion: Occasion) -> Fault? {
@@ -86,7 +89,8 @@ extension Fault {
     switch (self, occasion) {
     case (.call(let call, let prefix, _), .call(let made, let path)):
       call == made && path.hasPrefix(prefix)
-    case (.call, _), (_, .call): false
+    case (.anyCall, .call): true
+    case (.call, _), (.anyCall, _), (_, .call): false
     case (.load, .load): true
     case (.load, _), (_, .load): false
     case (_, .run): true

@@ -87,6 +87,7 @@ extension SimulatedBoard {
 
   /// Puts everything together that the board has.
   func assemble(_ options: Options) {
+    accelerator.vanish = { [unowned self] in vanish($0) }
     if let target = options.loaded ?? board.target { fabric.configure(target) }
     assembleRegisters()
     let reserved = assembleMemory(options)
@@ -205,11 +206,14 @@ extension SimulatedBoard {
           fabric.bridges[index].isEnabled ? "enabled" : "disabled"
         })
     }
-    if options.configuration == .registers {
+    // There on every Cyclone V, whoever drives them.
+    if board.configuration.family == .cycloneV {
       let manager = CycloneManager(fabric, msel: options.msel)
       addresses.add(CycloneManager.address, byteCount: 0x1000, manager)
       addresses.add(CycloneManager.dataAddress, byteCount: 0x1000, CycloneManager.DataPort(manager))
       addresses.add(CycloneResets.address, byteCount: 0x1000, CycloneResets(fabric))
+    }
+    if options.configuration == .registers {
       return
     }
     let manager = FPGAManager(fabric, files, memory)
@@ -220,10 +224,6 @@ extension SimulatedBoard {
       overlays.add()
       parts.append(overlays)
       files.add("/proc/device-tree/fpga-full/compatible", text: "fpga-region\0")
-    }
-    // Readable on every Cyclone V, whoever drives it.
-    if board.configuration.family == .cycloneV {
-      addresses.add(CycloneManager.address, byteCount: 0x1000, CycloneManager(fabric, msel: options.msel))
     }
   }
 

@@ -24,6 +24,7 @@ package final class SimulatedBoard: @unchecked Sendable {
   var parts: [AnyObject] = []
   private let user: Options.User
 
+  private var removed: [String: Node] = [:]
   private var openFiles: [CInt: OpenFileEntry] = [:]
   /// By the address that the CPU uses.
   private var mappings: [UInt: (view: MappedView, count: Int)] = [:]
@@ -74,6 +75,8 @@ package final class SimulatedBoard: @unchecked Sendable {
   }
 
   package func clearFaults() { lock.hold { faults.clear() } }
+  /// Whether a fault is still to come.
+  package var hasPlannedFaults: Bool { lock.hold { !faults.isEmpty } }
 
   package var events: [BoardEvent] { lock.hold { journal.events } }
   /// What the driver did that real hardware would punish.
@@ -104,6 +107,13 @@ package final class SimulatedBoard: @unchecked Sendable {
   /// A path and the device behind it disappear; descriptors and mappings that are open stay, and fail.
   package func remove(_ path: String) { lock.hold { vanish(path) } }
 
+  /// What was removed is there again, for those who open it anew.
+  package func restore(_ path: String) {
+    lock.hold {
+      if let node = removed.removeValue(forKey: path) { files.add(path, node) }
+    }
+  }
+
   /// Gives a path to a group, as udev does.
   package func setAccess(of path: String, group: UInt32, permissions: UInt32) throws(KernelError) {
     try call(.status, path) { () throws(Errno) in
@@ -125,6 +135,7 @@ package final class SimulatedBoard: @unchecked Sendable {
   package var poolFreeBytes: UInt64 { lock.hold { memory.freeByteCount } }
 
   func vanish(_ path: String) {
+    removed[path] = try? files.node(at: path, followsLast: false)
     files.remove(path)
     for entry in openFiles.values where entry.path == path || entry.path.hasPrefix(path + "/") {
       entry.isGone = true
@@ -158,8 +169,9 @@ package final class SimulatedBoard: @unchecked Sendable {
     try lock.hold { () throws(KernelError) in
       clock.pass(.nanoseconds(500))
       accelerator.settle()
-      if case .call(_, _, let error) = faults.take(.call(call, path: path)) {
-        throw KernelError(call.rawValue, path, error)
+      switch faults.take(.call(call, path: path)) {
+      case .call(_, _, let error), .anyCall(let error): throw KernelError(call.rawValue, path, error)
+      default: break
       }
       do throws(Errno) {
         return try body()

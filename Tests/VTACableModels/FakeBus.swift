@@ -8,8 +8,9 @@ package protocol FakeDevice: AnyObject {
   /// By interface.
   var kernelDrivers: [Int: String] { get set }
 
-  /// - Returns: `nil` to stall.
+  /// - Returns: `false` to stall.
   func controlOut(_ request: USBRequest, _ bytes: [UInt8]) -> Bool
+  /// - Returns: `nil` to stall.
   func controlIn(_ request: USBRequest, byteCount: Int) -> [UInt8]?
   /// - Returns: bytes taken; 0 while the device is full.
   func bulkOut(_ endpoint: UInt8, _ bytes: UnsafeRawBufferPointer) -> Int

@@ -250,6 +250,18 @@ import VTARuntime
     _ = try OpenFile("/dev/uio0", .readWrite, on: board)
   }
 
+  /// Nothing that belongs to a board keeps it alive.
+  @Test(arguments: Subject.boards) func boardsAreReleased(subject: Subject) throws {
+    weak var board: SimulatedBoard?
+    do {
+      let opened = try subject.open()
+      board = opened.board
+      #expect(board != nil)
+      withExtendedLifetime(opened) {}
+    }
+    #expect(board == nil)
+  }
+
   @Test func plannedFailuresOfCalls() throws {
     let board = try board()
     board.inject(.call(.open, path: "/dev/udmabuf", .tooManyOpenFiles), after: 1)

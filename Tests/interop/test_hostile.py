@@ -168,6 +168,33 @@ def test_thousands_of_idle_connections(daemon, images):
             time.sleep(0.1)
 
 
+def test_flood_of_requests(daemon, images, small):
+    """More than may wait: answered or refused, none lost, and memory bounded."""
+    batch = np.tile(images[:32], (8, 1, 1, 1))
+    before = resident(daemon)
+    counts = {"answered": 0, "refused": 0, "other": []}
+    lock = threading.Condition()
+
+    def take(result, error):
+        with lock:
+            if error is None:
+                counts["answered"] += 1
+            elif "RESOURCE_EXHAUSTED" in str(error.status()):
+                counts["refused"] += 1
+            else:
+                counts["other"].append(error)
+            lock.notify()
+
+    with triton.InferenceServerClient(daemon.url) as client:
+        for _ in range(600):
+            client.async_infer("digits", [image_input(batch)], callback=take, client_timeout=100)
+        with lock:
+            done = lock.wait_for(lambda: counts["answered"] + counts["refused"] + len(counts["other"]) == 600, 110)
+    assert done and not counts["other"], counts
+    assert counts["answered"] >= 100, counts
+    assert resident(daemon) - before < 512 << 20
+
+
 def test_slow_reader(daemon, images, small):
     """Asks for large answers and reads none of them."""
     data = np.tile(np.load(small / "x.npy"), (100, 1, 1, 1))

@@ -61,6 +61,7 @@ def test_files(destination):
         ("systemd/drop-ins", "*.conf", "usr/share/vta/drop-ins"),
         ("Configs/boards", "*.json", "usr/share/vta/Configs/boards"),
         ("Configs", "*.json", "usr/share/vta/Configs"),
+        ("bitstreams", "*.json", "usr/share/vta/bitstreams"),
     ):
         names = [path.name for path in (ROOT / folder).glob(pattern)]
         assert names, f"{folder} has no {pattern}"

@@ -42,7 +42,10 @@ class Kernel:
             ["apt-cache", "depends", "--important", "linux-image-amd64"],
             check=True, capture_output=True, text=True,
         ).stdout
-        package = re.search(r"Depends: (linux-image-\S+)", depends).group(1)
+        found = re.search(r"Depends: (linux-image-\S+)", depends)
+        if not found:
+            sys.exit("qemu: apt knows no linux-image-amd64; run apt-get update")
+        package = found.group(1)
         self.version = package.removeprefix("linux-image-")
         self.folder = CACHE / package
         if not self.folder.exists():
@@ -52,7 +55,8 @@ class Kernel:
     def fetch(self, package):
         log(f"downloading {package}")
         with staging(self.folder) as folder:
-            shell("apt-get", "-qq", "download", package, cwd=folder, stderr=subprocess.DEVNULL)
+            # As root it would warn that its own user can't write here.
+            shell("apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download", package, cwd=folder)
             (archive,) = folder.glob("*.deb")
             shell("dpkg-deb", "--extract", archive, folder)
             archive.unlink()

@@ -50,7 +50,7 @@ def payload(kernel):
     """An archive of what this test adds to the system: modules, the source tree with its programs, the checks; the board."""
     tree = fresh(CACHE / "system")
     source = tree / "checks/source"
-    for folder in ("scripts", "systemd", "udev", "Configs", "Documentation"):
+    for folder in ("scripts", "systemd", "udev", "Configs", "bitstreams", "Documentation"):
         shutil.copytree(ROOT / folder, source / folder)
     for file in ("Makefile", "README.md", "CHANGELOG.md", "LICENSE"):
         copy(ROOT / file, source / file)

@@ -3,9 +3,7 @@
  * Tiles are VTA's (reference/vta-hardware.md, section 3.1): an INP tile has BATCH rows of BLOCK bytes, an ACC tile BATCH
  * rows of BLOCK 32-bit lanes, a WGT tile BLOCK outputs of BLOCK bytes. Elements are sign-extended to eight bits.
  *
- * A packed WGT tile is what the kernels read: for each group g of four inputs, for each output o, the bytes
- * w[o][4g] … w[o][4g+3]; then, per output, 32 bits with -128 times the sum of its weights, for kernels that
- * multiply unsigned inputs (x + 128).
+ * Kernels read packed WGT tiles: for each group g of four inputs, for each output o, the bytes w[o][4g] … w[o][4g+3].
  */
 #ifndef VTA_KERNELS_H
 #define VTA_KERNELS_H
@@ -13,57 +11,67 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where one accumulator row is, and where the inputs of its first step are, in bytes from the scratchpads' starts. */
+/* Groups of four inputs: 4 bytes apart in the inputs, 4 * block bytes apart in the packed weights. */
 typedef struct {
-  int32_t acc;
+  /* Of the first group, in bytes from a position's inputs. */
   int32_t inp;
-} vta_position;
+  int32_t count;
+  const uint8_t *wgt;
+  /* In a pair of blocks of outputs, the weights of the second. */
+  const uint8_t *pair;
+} vta_run;
 
-/* One tile product: inputs relative to the position, in bytes, and an index of the table of packed tiles; in a pair of
- * calls also the tile of the second. */
+/* Runs that all positions take, each from inputs of its own: positions[i] + inp bytes from the start of the inputs. */
 typedef struct {
-  int32_t inp;
-  int32_t wgt;
-  int32_t pair_wgt;
-} vta_step;
+  const vta_run *runs;
+  size_t run_count;
+  const int32_t *positions;
+  ptrdiff_t inp;
+} vta_segment;
 
-/* Every position accumulates every step: acc[o] += sum over k of inp[k] * w[o][k], modulo 2^32. */
+/* For every position and every output o: init[o] + the sum over all segments, runs and inputs of inp[k] * w[o][k],
+ * modulo 2^32. That is added to an accumulator, or shifted, clipped, truncated to a byte and stored. */
 typedef struct {
-  int32_t *acc;
   const uint8_t *inp;
-  const uint8_t *const *tiles;
-  const vta_position *positions;
+  const vta_segment *segments;
+  size_t segment_count;
   size_t position_count;
-  const vta_step *steps;
-  size_t step_count;
-  /* Added to every position and step: the trip of loops around the nest. */
-  int32_t acc_shift;
-  int32_t inp_shift;
-  int32_t wgt_shift;
-  /* Not zero: two calls at once, whose inputs are the same; the second's accumulators are so many bytes further, its
-   * tiles are pair_wgt. Only for kernel sets that can. */
-  int32_t pair_acc;
-  /* 4, 8, 16, 32 … */
+  /* 4, 8, or a multiple of 16. */
   size_t block;
-} vta_gemm;
+  /* One lane per output; of two blocks in a pair. */
+  const int32_t *init;
+  /* Where each position's results begin, in bytes from `acc` or `out`; no two the same. */
+  const int32_t *results;
+  /* Bytes from there to the results of a second block of outputs from the same inputs; 0: none. */
+  ptrdiff_t pair;
+  /* NULL: results go to `out`. */
+  int32_t *acc;
+  uint8_t *out;
+  /* Of `out` only: max(min((sum >> shift[o]) + offset[o], high), low); amounts lie in 0 … 31. */
+  const int32_t *shift;
+  const int32_t *offset;
+  int32_t high;
+  int32_t low;
+} vta_tiles;
+
+/* For every position and every lane of a block: the largest input at that lane, clipped, to `out`. Each segment gives one
+ * input per position and has no runs; `high` and `low` are in int8's range. */
+void vta_maxima(const vta_tiles *, uint8_t input_bias);
 
 typedef struct {
   const char *name;
-  /* XORed onto inputs when they are loaded: 0x80 where the kernel wants them unsigned. */
+  /* XORed onto inputs when they are loaded: 0x80 where the kernel wants them unsigned. Such kernels compute with x + 128;
+   * -128 times the sum of an output's weights belongs into `init` then. */
   uint8_t input_bias;
-  /* Whether gemm takes pairs of calls of this block. */
-  int (*takes_pairs)(size_t block);
-  void (*gemm)(const vta_gemm *);
+  void (*tiles)(const vta_tiles *);
 } vta_kernel_set;
 
 /* The sets that this machine can run, best first; returns how many. */
 size_t vta_kernel_sets(const vta_kernel_set *const **sets);
 
-/* Bytes of a packed tile. */
-static inline size_t vta_packed_tile_bytes(size_t block) { return block * block + 4 * block; }
-
-/* Packs one tile of `block` outputs by `block` inputs (a multiple of four). */
-void vta_pack_tile(const int8_t *tile, size_t block, uint8_t *packed);
+/* Packs one tile of `block` outputs by `block` inputs (a multiple of four, at most 256) into block * block bytes, and puts
+ * -128 times the sum of each output's weights into `corrections`. Returns which groups have a weight other than 0. */
+uint64_t vta_pack_tile(const int8_t *tile, size_t block, uint8_t *packed, int32_t *corrections);
 
 /* ALU of one instruction or of several with the same destinations, section 3.5: min, max, add, shift right, shift
  * left, multiply; all modulo 2^32, shifts by 0 … 31. */
@@ -91,8 +99,33 @@ void vta_alu_tensor(int32_t *acc, const int32_t *dst, const int32_t *src, size_t
 /* Low bytes of `count` lanes. */
 void vta_truncate(const int32_t *acc, uint8_t *out, size_t count);
 
-/* dst[i] = src[i] ^ bias. */
-void vta_copy_biased(uint8_t *dst, const uint8_t *src, size_t count, uint8_t bias);
+/* Rows of bytes inside a padded block; all sizes in bytes but for heights. */
+typedef struct {
+  const uint8_t *from;
+  size_t stride;
+  /* The block: `height` rows at a distance of `pitch` bytes, all of them written. */
+  uint8_t *to;
+  size_t pitch;
+  size_t height;
+  size_t rows;
+  size_t row_bytes;
+  /* Rows above the first row, bytes before it. */
+  size_t top;
+  size_t left;
+  /* XORed onto every byte; padding is 0. */
+  uint8_t bias;
+} vta_window;
+
+void vta_load_window(const vta_window *);
+
+/* Tells the CPU that this core waits for another. */
+static inline void vta_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
 
 /* Multiply-accumulates per second of the best int8 dot product of the machine, from registers: what no kernel can exceed. */
 double vta_int8_peak(double seconds);

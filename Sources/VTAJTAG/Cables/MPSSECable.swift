@@ -51,7 +51,7 @@ package final class MPSSECable: JTAGCable {
     port = try FTDIPort(connection, index: 1)
     let divisor = chip.divisor(hertz: hertz)
     timing = Self.timing(chip, hertz: hertz)
-    try start(pins)
+    try start()
     if chip.isHighSpeed { commands += [Opcode.fullClock, Opcode.adaptiveOff, Opcode.threePhaseOff] }
     commands += [Opcode.loopbackOff, Opcode.divisor, UInt8(divisor & 0xFF), UInt8(divisor >> 8)]
     commands += [Opcode.lowPins, pins.low, pins.lowOutputs]
@@ -69,7 +69,7 @@ package final class MPSSECable: JTAGCable {
   }
 
   /// Starts the engine from whatever state an earlier program left it in.
-  private func start(_ pins: FTDIPins) throws(JTAGError) {
+  private func start() throws(JTAGError) {
     try port.reset(.port)
     try port.setBitMode(.reset, outputs: 0)
     try port.reset(.receiveBuffer)

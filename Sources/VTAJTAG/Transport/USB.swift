@@ -141,19 +141,28 @@ package struct USBError: Error, Equatable, CustomStringConvertible {
     self.reason = reason
   }
 
-  package var description: String {
+  package var description: String { "USB \(device): \(operation): \(problem); \(remedy)" }
+
+  package var problem: String {
     switch reason {
-    case .noPermission:
-      "USB \(device): \(operation): no permission; install udev/71-vta-jtag.rules and plug the cable in again"
-    case .busy:
-      "USB \(device): \(operation): another program uses it; close that program (a vendor's JTAG server, for instance)"
-    case .unplugged: "USB \(device): \(operation): the device was unplugged; plug it in and start again"
-    case .timeout:
-      "USB \(device): \(operation): the device did not answer in time; plug the cable in again, check the board's power"
-    case .stalled:
-      "USB \(device): \(operation): the device refused the request; plug it in again"
-    case .notFound: "USB \(device): \(operation): there is no such device or interface; see vtactl jtag scan"
-    case .other(let text): "USB \(device): \(operation): \(text); plug the cable in again"
+    case .noPermission: "no permission"
+    case .busy: "another program uses it"
+    case .unplugged: "the device was unplugged"
+    case .timeout: "the device did not answer in time"
+    case .stalled: "the device refused the request"
+    case .notFound: "there is no such device or interface"
+    case .other(let text): text
+    }
+  }
+
+  package var remedy: String {
+    switch reason {
+    case .noPermission: "install udev/71-vta-jtag.rules and plug the cable in again"
+    case .busy: "close that program (a vendor's JTAG server, for instance)"
+    case .unplugged: "plug it in and start again"
+    case .timeout: "plug the cable in again, check the board's power"
+    case .stalled, .other: "plug it in again"
+    case .notFound: "see vtactl jtag scan"
     }
   }
 }

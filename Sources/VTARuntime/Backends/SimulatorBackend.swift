@@ -104,6 +104,8 @@ final class SimulatorBackend: DeviceBackend {
       })
   }
 
+  func figures(of program: DeviceAddress) -> TranslatedProgram.Figures? { translations[program]?.figures }
+
   /// The deadline is looked at between instructions.
   func run(
     instructions: DeviceAddress, count: UInt32, deadline: ContinuousClock.Instant?

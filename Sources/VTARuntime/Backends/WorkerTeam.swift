@@ -2,63 +2,75 @@ private import Glibc
 private import Synchronization
 internal import VTA
 
-/// Threads that share the simulator's large instructions. Between instructions of a run they spin for some microseconds;
-/// then they sleep until the next one.
+/// Threads that help with a run of the simulator. Between runs they spin for some microseconds; then they sleep until the
+/// next one.
 final class WorkerTeam: ParallelExecutor {
   let width: Int
   private let members: [Member]
 
-  /// Loads between two looks at the clock would cost more than they save: about 20 µs.
+  /// About 20 µs.
   private static let spinsMax = 20_000
+
+  private enum State {
+    static let idle = 0
+    static let offered = 1
+    static let running = 2
+  }
 
   /// One other thread than the caller's.
   private final class Member: Sendable {
     let index: Int
-    /// Counts calls.
-    let ticket = Atomic<UInt64>(0)
-    let finished = Atomic<UInt64>(0)
+    let state = Atomic<Int>(State.idle)
     let isAsleep = Atomic<Bool>(false)
     let mustStop = Atomic<Bool>(false)
     let wake = Semaphore()
     /// The closure of the current call; it outlives the call because the caller waits.
-    // SAFETY: written before `ticket` is released, read after it was acquired.
+    // SAFETY: written while `state` is idle, read after it was changed from offered to running.
     nonisolated(unsafe) var body: UnsafePointer<(Int) -> Void>?
 
     init(index: Int) { self.index = index }
 
     func work() {
-      var done: UInt64 = 0
       while true {
-        waitForTicket(after: done)
+        waitForOffer()
+        let taken = state.compareExchange(
+          expected: State.offered, desired: State.running, ordering: .acquiringAndReleasing)
+        guard taken.exchanged else { continue }
         if mustStop.load(ordering: .acquiring) { return }
         body?.pointee(index)
-        done += 1
-        finished.store(done, ordering: .releasing)
+        state.store(State.idle, ordering: .releasing)
       }
     }
 
-    private func waitForTicket(after done: UInt64) {
+    private func waitForOffer() {
       var spins = 0
-      while ticket.load(ordering: .acquiring) == done {
+      while state.load(ordering: .acquiring) != State.offered {
         spins += 1
         guard spins > WorkerTeam.spinsMax else { continue }
         isAsleep.store(true, ordering: .sequentiallyConsistent)
-        let hasWork = ticket.load(ordering: .sequentiallyConsistent) != done
+        let hasWork = state.load(ordering: .sequentiallyConsistent) == State.offered
         // Whoever clears the flag decides: if it was the caller, a signal is on its way and must be taken.
         if !hasWork || !isAsleep.exchange(false, ordering: .sequentiallyConsistent) { wake.wait() }
         spins = 0
       }
     }
 
-    func give(_ body: UnsafePointer<(Int) -> Void>?) {
+    func offer(_ body: UnsafePointer<(Int) -> Void>?) {
       self.body = body
-      ticket.wrappingAdd(1, ordering: .sequentiallyConsistent)
+      state.store(State.offered, ordering: .sequentiallyConsistent)
       if isAsleep.exchange(false, ordering: .sequentiallyConsistent) { wake.signal() }
     }
 
-    func waitUntilFinished() {
-      let target = ticket.load(ordering: .relaxed)
-      while finished.load(ordering: .acquiring) != target {}
+    /// Takes the offer back, or waits until the member is done with it.
+    func end() {
+      let taken = state.compareExchange(
+        expected: State.offered, desired: State.idle, ordering: .acquiringAndReleasing)
+      if taken.exchanged { return }
+      var spins = 0
+      while state.load(ordering: .acquiring) != State.idle {
+        spins += 1
+        if spins % WorkerTeam.spinsMax == 0 { sched_yield() }
+      }
     }
   }
 
@@ -77,16 +89,18 @@ final class WorkerTeam: ParallelExecutor {
   deinit {
     for member in members {
       member.mustStop.store(true, ordering: .releasing)
-      member.give(nil)
+      member.offer(nil)
     }
   }
+
+  func yield() { _ = sched_yield() }
 
   func perform(_ body: (Int) -> Void) {
     withoutActuallyEscaping(body) { body in
       withUnsafePointer(to: body) { pointer in
-        for member in members { member.give(pointer) }
+        for member in members { member.offer(pointer) }
         body(0)
-        for member in members { member.waitUntilFinished() }
+        for member in members { member.end() }
       }
     }
   }

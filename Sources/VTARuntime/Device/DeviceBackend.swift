@@ -28,6 +28,8 @@ package protocol DeviceBackend: AnyObject {
   func seal(_ address: DeviceAddress)
   /// A checked program is in place, its constants and itself sealed; it will run many times.
   func adopt(program: DeviceAddress, _ words: [InstructionWords])
+  /// What a simulator made of an adopted program; `nil` if there is nothing to tell.
+  func figures(of program: DeviceAddress) -> TranslatedProgram.Figures?
 
   /// Runs `count` instructions at `instructions` until FINISH. A backend that can't stop a run at the deadline must
   /// at least not start one after it.
@@ -42,6 +44,7 @@ package protocol DeviceBackend: AnyObject {
 extension DeviceBackend {
   package var window: Range<UInt64> { ProgramVerifier.wholeWindow }
   package var hardware: DeviceDescription.Hardware? { nil }
+  package func figures(of program: DeviceAddress) -> TranslatedProgram.Figures? { nil }
 }
 
 extension Target {

@@ -1,4 +1,5 @@
 private import Synchronization
+internal import VTA
 package import VTAModule
 
 /// A device and the one thread that drives it.
@@ -40,12 +41,14 @@ package final class DeviceWorker: Sendable {
   /// Allocates regions, patches a private copy of each program and verifies it.
   /// - Throws: ``RuntimeError`` or ``DeviceError``.
   package func load(_ module: Module) async throws -> LoadedModel {
-    let (identifier, byteCount) = try await perform { device in
+    let (identifier, byteCount, translation) = try await perform { device in
       let model = try device.load(module)
-      return (model.identifier, model.memoryByteCount)
+      let figures = model.programs.compactMap(\.translation).reduce(TranslatedProgram.Figures(), +)
+      return (model.identifier, model.memoryByteCount, figures)
     }
     return LoadedModel(
-      module: module, memoryByteCount: byteCount, identifier: identifier, worker: self)
+      module: module, memoryByteCount: byteCount, translation: translation, identifier: identifier,
+      worker: self)
   }
 
   /// Gives the model's device memory back. Runs that wait for it get ``RuntimeError/modelUnloaded(name:)``.

@@ -6,6 +6,7 @@ struct ResidentModel {
   struct Program {
     let address: DeviceAddress
     let count: UInt32
+    let translation: TranslatedProgram.Figures?
   }
 
   let identifier: UInt64
@@ -101,6 +102,7 @@ struct ModelLoader {
     try backend.copyIn(bytes, to: address)
     backend.seal(address)
     backend.adopt(program: address, words)
-    return ResidentModel.Program(address: address, count: UInt32(words.count))
+    return ResidentModel.Program(
+      address: address, count: UInt32(words.count), translation: backend.figures(of: address))
   }
 }

@@ -110,6 +110,8 @@ package struct DaemonConfiguration: Sendable {
       "stall_seconds", .number(2),
       "Time beyond the longest that a program can take on the board, after which it is reset."),
     Key(
+      "simulator_threads", .number(0), "Cores that a run on the simulator may use, up to 64. 0: all of them."),
+    Key(
       "models", .text(""), "Folder of NAME.vtab or NAME/VERSION/model.vtab; empty: clients' own only."
     ),
     Key(
@@ -258,7 +260,8 @@ package struct DaemonConfiguration: Sendable {
   }
 
   private static func deviceOptions(_ values: Values) throws(ServiceError) -> DeviceOptions {
-    var options = DeviceOptions()
+    let threads = try values.number("simulator_threads", in: 0...64)
+    var options = DeviceOptions(simulator: SimulatorOptions(threads: threads))
     let board = try values.text("board")
     options.board = board.isEmpty ? nil : board
     let target = try values.text("target")

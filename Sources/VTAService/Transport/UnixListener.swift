@@ -55,6 +55,7 @@ extension HTTP2ServerTransport.Custom.Config {
     rpc.maxRequestPayloadSize = maximumMessageBytes
     http2.maxFrameSize = HTTP2Tuning.frameBytes
     http2.targetWindowSize = HTTP2Tuning.windowBytes
+    http2.maxConcurrentStreams = HTTP2Tuning.streams
     // Waits up to 100 µs for more to write: longer than a small model runs.
     connection.flushCoalescing = nil
     channelDebuggingCallbacks.onAcceptHTTP2Stream = PeerStampHandler.install(on:)
@@ -65,4 +66,7 @@ extension HTTP2ServerTransport.Custom.Config {
 enum HTTP2Tuning {
   static let frameBytes = 1 << 20
   static let windowBytes = 8 << 20
+  /// Calls of one connection at a time. Must be announced: a client that isn't told opens more than are taken, and loses
+  /// the connection.
+  static let streams = 128
 }

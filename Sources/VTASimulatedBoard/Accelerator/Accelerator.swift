@@ -58,6 +58,8 @@ final class Accelerator {
   var fetchesToTheEnd = false
   /// Called when a run ends and the design has an interrupt.
   var interrupt: () -> Void = {}
+  /// Called when a path disappears.
+  var vanish: (String) -> Void = { _ in }
   /// Called with what a driver must not do.
   var complain: (String) -> Void = { _ in }
 
@@ -137,7 +139,8 @@ final class Accelerator {
       run.computeBegins = now + duration
       run.ends = run.ends.map { $0 + duration }
     case .registersAllOnes: (isGone, run.ends) = (true, nil)
-    case .nodeVanishes, .call, .load, nil: break
+    case .nodeVanishes(let path): vanish(path)
+    case .call, .anyCall, .load, nil: break
     }
     if fetchesToTheEnd { run.fetchEnds = run.ends }
     self.run = run

@@ -57,7 +57,10 @@ final class CycloneManager: RegisterDevice {
 
   func read(_ offset: UInt64) -> UInt32 {
     switch offset {
-    case Offset.status: return mode.rawValue | msel << 3
+    case Offset.status:
+      // A driver of the kernel's may have configured it meanwhile.
+      let shown = image.isEmpty && fabric.isConfigured ? Mode.user : mode
+      return shown.rawValue | msel << 3
     case Offset.control: return control
     case Offset.clockStatus: return isClocked ? 1 : 0
     case Offset.monitor:

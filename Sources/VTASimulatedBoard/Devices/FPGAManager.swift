@@ -124,29 +124,31 @@ final class Overlays {
   private func overlay() -> Folder {
     let status = Status()
     let folder = Folder()
-    func apply(_ blob: [UInt8]) throws(Errno) {
-      guard !status.isApplied else { throw .resourceBusy }
-      guard let name = FlattenedTree.text(of: "firmware-name", in: blob) else { throw .invalidArgument }
-      fabric.setBridges(enabled: false)
-      // After a failure the bridges stay as they are.
-      try manager.load(
-        name, isPartial: FlattenedTree.text(of: "partial-fpga-config", in: blob) != nil)
-      fabric.setBridges(enabled: true)
-      status.isApplied = true
-    }
     folder["status"] = Attribute { () throws(Errno) in status.isApplied ? "applied" : "unapplied" }
     folder["path"] = Attribute(
       permissions: 0o644, text: { () throws(Errno) in status.path },
-      write: { [files] (path) throws(Errno) in
+      write: { [unowned self] (path) throws(Errno) in
         guard let file = try? files.node(at: "/lib/firmware/\(path)") as? StoredFile else {
           throw .noSuchFileOrDirectory
         }
-        try apply(file.contents)
+        try apply(file.contents, status)
         status.path = path
       })
     folder["dtbo"] = Attribute(
-      permissions: 0o644, read: nil, write: { (bytes) throws(Errno) in try apply(bytes) })
+      permissions: 0o644, read: nil,
+      write: { [unowned self] (bytes) throws(Errno) in try apply(bytes, status) })
     return folder
+  }
+
+  private func apply(_ blob: [UInt8], _ status: Status) throws(Errno) {
+    guard !status.isApplied else { throw .resourceBusy }
+    guard let name = FlattenedTree.text(of: "firmware-name", in: blob) else { throw .invalidArgument }
+    fabric.setBridges(enabled: false)
+    // After a failure the bridges stay as they are.
+    try manager.load(
+      name, isPartial: FlattenedTree.text(of: "partial-fpga-config", in: blob) != nil)
+    fabric.setBridges(enabled: true)
+    status.isApplied = true
   }
 }
 

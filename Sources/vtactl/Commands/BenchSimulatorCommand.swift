@@ -9,12 +9,13 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
     commandName: "simulator",
     abstract: "Times the fast simulator on recorded runs and modules.",
     discussion: """
-      Medians. Recorded runs replay from memory as recorded; modules run on zeros, and only their programs on the \
-      accelerator count. The peak is measured in the same run, from registers, on one core. Translation happens once \
-      per module, when it is loaded.
+      Medians; with several threads, runs on one thread take turns with them. Recorded runs replay from memory as recorded; \
+      modules run on zeros, and only their programs on the accelerator count. The peak is measured in the same run, from \
+      registers, on one core. Translation happens once per module, when it is loaded; its memory is compared with the weights \
+      as int8.
       """)
 
-  @Option(help: "Cores that one run may use.")
+  @Option(help: "Cores that one run may use; 0: all.")
   var threads = 1
 
   @OptionGroup var kernels: KernelOption
@@ -36,29 +37,36 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
       let file: String
       let gmacs: Double
       let seconds: Double
+      /// The shortest run.
+      let bestSeconds: Double
+      /// Times of the program on one thread, where `seconds` are those of several.
+      let singleSeconds: Double?
+      let bestSingleSeconds: Double?
       let translateSeconds: Double
+      let translationBytes: Int
+      let weightBytes: Int
       let plainGmacs: Double?
-
-      enum CodingKeys: String, CodingKey {
-        case file, gmacs, seconds
-        case translateSeconds = "translate_seconds"
-        case plainGmacs = "plain_gmacs"
-      }
     }
     let peakGmacs: Double
     let kernels: String
     let threads: Int
     let runs: [Run]
+  }
 
-    enum CodingKeys: String, CodingKey {
-      case kernels, threads, runs
-      case peakGmacs = "peak_gmacs"
-    }
+  /// What one file gave.
+  private struct Measurement {
+    var figures: TranslatedProgram.Figures
+    var translation: Double
+    /// By number of threads: one, and what was asked for.
+    var times: [[Double]]
+    var plain: Double?
   }
 
   func validate() throws {
     guard repeats > 0 else { throw ValidationError("--repeats must be at least 1") }
-    guard (1...64).contains(threads) else { throw ValidationError("--threads must lie in 1…64") }
+    guard (0...SimulatorOptions.threadsMax).contains(threads) else {
+      throw ValidationError("--threads must lie in 0…\(SimulatorOptions.threadsMax)")
+    }
   }
 
   func run() async throws {
@@ -68,39 +76,56 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
     var runs: [Report.Run] = []
     for file in files {
       do {
-        runs.append(
-          file.hasSuffix(".vtatrace") ? try replay(file, options) : try await run(module: file, options))
+        let measurement =
+          file.hasSuffix(".vtatrace") ? try replay(file, set, options) : try await run(module: file, options)
+        runs.append(report(file, measurement))
       } catch let failure as Failure {
         throw failure
       } catch {
         throw Failure(file, error)
       }
     }
-    let report = Report(peakGmacs: peak, kernels: set.name, threads: threads, runs: runs)
+    let report = Report(peakGmacs: peak, kernels: set.name, threads: options.threads, runs: runs)
     if json { return try JSONOutput.print(report) }
-    print("int8 peak of one core: \(tenths(peak)) GMAC/s; kernels \(set.name), threads \(threads)")
+    print("int8 peak of one core: \(tenths(peak)) GMAC/s; kernels \(set.name), threads \(options.threads)")
     for run in runs {
       var line = "\(run.file): \(tenths(run.gmacs)) GMAC/s"
       if peak > 0 { line += ", \(tenths(100 * run.gmacs / peak)) % of the peak" }
-      line += ", \(tenths(run.seconds * 1e3)) ms, translated in \(tenths(run.translateSeconds * 1e3)) ms"
+      line += ", \(hundredths(run.seconds * 1e3)) ms (best \(hundredths(run.bestSeconds * 1e3)))"
+      if let single = run.singleSeconds, let best = run.bestSingleSeconds {
+        line += ", on one thread \(hundredths(single * 1e3)) ms (best \(hundredths(best * 1e3)))"
+      }
+      line += ", translated in \(tenths(run.translateSeconds * 1e3)) ms"
+      if run.weightBytes > 0 {
+        let share = Double(run.translationBytes) / Double(run.weightBytes)
+        line += " into \(hundredths(share)) times the weights' \(run.weightBytes) bytes"
+      }
       if let plain = run.plainGmacs { line += ", plain simulator \(tenths(plain)) GMAC/s" }
       print(line)
     }
   }
 
-  private func replay(_ file: String, _ options: SimulatorOptions) throws -> Report.Run {
+  /// The simulators to compare: one thread, and what was asked for.
+  private func variants(_ options: SimulatorOptions) -> [SimulatorOptions] {
+    options.threads > 1 ? [SimulatorOptions(kernels: options.kernels, threads: 1), options] : [options]
+  }
+
+  private func replay(_ file: String, _ kernels: KernelSet, _ options: SimulatorOptions) throws -> Measurement
+  {
     let run = try RecordedRun(try FileInput.read(file))
-    guard let kernels = options.kernels else { throw Failure(file, "there are no kernels") }
     var translated: TranslatedProgram?
     let translation = try seconds { translated = try run.translation(kernels: kernels) }
     guard let translated else {
       throw Failure(file, "the fast simulator leaves this program to the plain one; there is nothing to time")
     }
     let memory = try run.memoryBefore()
-    guard let simulator = options.simulator(for: translated) else {
-      throw Failure(file, "there are no kernels for it")
+    let simulators = variants(options).compactMap { $0.simulator(for: translated) }
+    var times = [[Double]](repeating: [], count: simulators.count)
+    for _ in 0..<repeats {
+      for (index, simulator) in simulators.enumerated() {
+        times[index].append(try seconds { try simulator.run(translated, memory: memory) })
+      }
     }
-    let times = try (0..<repeats).map { _ in try seconds { try simulator.run(translated, memory: memory) } }
     var plainSeconds: Double?
     if plain {
       var simulator = try FunctionalSimulator(target: run.target)
@@ -109,49 +134,54 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
           instructionAddress: run.instructionAddress, count: run.instructionCount, memory: memory)
       }
     }
-    return result(file, translated.macs, times, translation, plainSeconds)
+    return Measurement(
+      figures: translated.figures, translation: translation, times: times, plain: plainSeconds)
   }
 
-  private func run(module path: String, _ options: SimulatorOptions) async throws -> Report.Run {
+  private func run(module path: String, _ options: SimulatorOptions) async throws -> Measurement {
     let module = try ModuleInput.read(path).file.module
-    let c = module.target.configuration
-    let set = try InstructionSet(configuration: c, revision: module.target.profile.revision)
-    let steps = try module.programs.reduce(0) { sum, program in
-      let instructions = try program.instructions.withUnsafeBytes { InstructionWords.stream($0) }
-        .map { try set.decode($0) }
-      return sum &+ ProgramStatistics(instructions, c).gemmSteps
-    }
     let inputs = Dictionary(
       uniqueKeysWithValues: module.inputs.map { input in
         (input.name, Tensor([Float](repeating: 0, count: input.shape.reduce(1, *)), shape: input.shape))
       })
-    func measure(_ options: SimulatorOptions, _ count: Int) async throws -> (load: Double, times: [Double]) {
+    typealias Loaded = (worker: DeviceWorker, model: LoadedModel, seconds: Double)
+    func load(_ options: SimulatorOptions) async throws -> Loaded {
       let worker = try DeviceWorker.open("sim", DeviceOptions(simulator: options))
       let start = ContinuousClock.now
       let model = try await worker.load(module)
-      let load = Self.seconds(ContinuousClock.now - start)
-      var times: [Double] = []
-      for _ in 0..<count {
-        times.append(Self.seconds(try await worker.run(model, inputs: inputs).timings.device))
-      }
-      await worker.shutdown()
-      return (load, times)
+      return (worker, model, Self.seconds(ContinuousClock.now - start))
     }
-    let fast = try await measure(options, repeats)
+    func time(_ loaded: Loaded) async throws -> Double {
+      Self.seconds(try await loaded.worker.run(loaded.model, inputs: inputs).timings.device)
+    }
+    var models: [Loaded] = []
+    for variant in variants(options) { models.append(try await load(variant)) }
+    let slow = try await load(SimulatorOptions(kernels: nil))
+    var times = [[Double]](repeating: [], count: models.count)
+    for _ in 0..<repeats {
+      for (index, loaded) in models.enumerated() { times[index].append(try await time(loaded)) }
+    }
+    let plainSeconds = plain ? try await time(slow) : nil
+    let figures = models[0].model.translation
     // What loading takes longer than with the plain simulator.
-    let slow = try await measure(SimulatorOptions(kernels: nil), plain ? 1 : 0)
-    return result(
-      path, steps &* (c.batch * c.block * c.block), fast.times, max(0, fast.load - slow.load),
-      slow.times.first)
+    let measurement = Measurement(
+      figures: figures, translation: max(0, models[0].seconds - slow.seconds), times: times,
+      plain: plainSeconds)
+    for worker in models.map(\.worker) + [slow.worker] { await worker.shutdown() }
+    return measurement
   }
 
-  private func result(
-    _ file: String, _ macs: Int, _ times: [Double], _ translation: Double, _ plain: Double?
-  ) -> Report.Run {
-    let median = times.sorted()[times.count / 2]
+  private func report(_ file: String, _ measurement: Measurement) -> Report.Run {
+    func median(_ times: [Double]) -> Double { times.sorted()[times.count / 2] }
+    let times = measurement.times[measurement.times.count - 1]
+    let single = measurement.times.count > 1 ? measurement.times[0] : nil
+    let macs = Double(measurement.figures.macs)
+    func rate(_ seconds: Double) -> Double { macs / max(seconds, 1e-9) / 1e9 }
     return Report.Run(
-      file: file, gmacs: Double(macs) / max(median, 1e-9) / 1e9, seconds: median,
-      translateSeconds: translation, plainGmacs: plain.map { Double(macs) / max($0, 1e-9) / 1e9 })
+      file: file, gmacs: rate(median(times)), seconds: median(times), bestSeconds: times.min() ?? 0,
+      singleSeconds: single.map(median), bestSingleSeconds: single?.min(),
+      translateSeconds: measurement.translation, translationBytes: measurement.figures.byteCount,
+      weightBytes: measurement.figures.weightBytes, plainGmacs: measurement.plain.map(rate))
   }
 
   private func seconds(_ body: () throws -> Void) rethrows -> Double {
@@ -165,4 +195,5 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
   }
 
   private func tenths(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
+  private func hundredths(_ value: Double) -> String { "\((value * 100).rounded() / 100)" }
 }

@@ -7,7 +7,8 @@ struct DoctorCommand: AsyncParsableCommand {
     commandName: "doctor",
     abstract: "Finds what is wrong with a board's set-up, and says how to put it right.",
     discussion: """
-      Looks at what the kernel shows of FPGA, registers and memory and at permissions, and runs a self-test on each device. \
+      Looks at what the kernel shows of FPGA, registers and memory, at JTAG cables and at permissions, and runs a self-test on \
+      each device. \
       Exits 1 if something keeps the accelerator from working. As root it sees more, and looks at the rights of the \
       daemon's user.
       """)
@@ -80,6 +81,7 @@ struct DoctorCommand: AsyncParsableCommand {
     if root == nil { options.deviceIsBusy = try await drivenByDaemon() }
     var result = Doctor(on: kernel, options).examine()
     if !findings.isEmpty { result.sections.append(FindingSection("Daemon", findings)) }
+    if root == nil { result.sections.append(CableFindings.find()) }
     let report = DoctorReport(result)
     if json { try JSONOutput.print(report) } else { report.printText() }
     if let problem = saving?.problem { throw Failure("--save", problem) }

@@ -30,11 +30,7 @@ struct JTAGEstimateCommand: ParsableCommand {
     let seconds: Double
   }
 
-  func validate() throws {
-    guard frequency >= 0.001, frequency <= 30 else {
-      throw ValidationError("--frequency \(frequency): is no rate between 0.001 and 30 MHz")
-    }
-  }
+  func validate() throws { try CableArguments.check(frequency: frequency) }
 
   func run() throws {
     let bitstream = try file.map(BitstreamInput.read)
@@ -52,6 +48,9 @@ struct JTAGEstimateCommand: ParsableCommand {
             board: board.name, cable: cable, clockHertz: timing.clockHertz, bytes: bytes,
             clocks: estimate.clocks, usbBytes: estimate.usbBytes, seconds: estimate.seconds))
       }
+    }
+    if let file, rows.isEmpty {
+      throw Failure(file, "no known board takes this bitstream; see Configs/boards")
     }
     if json { return try JSONOutput.print(rows) }
     for row in rows {

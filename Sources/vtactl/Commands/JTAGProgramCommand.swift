@@ -97,7 +97,7 @@ struct JTAGProgramCommand: ParsableCommand {
     let report = try programmer.run { bytes throws(JTAGError) in
       progress.show(
         "programming \(target.model.name): \(100 * Int64(bytes) / Int64(max(1, total))) % of \(total) bytes")
-      if Interruption.isWanted { throw .interrupted(bytes: bytes, total: total) }
+      if Interruption.isWanted, bytes < total { throw .interrupted(bytes: bytes, total: total) }
     }
     return (report, programmer.warnings)
   }

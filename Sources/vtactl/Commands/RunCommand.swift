@@ -43,11 +43,18 @@ struct RunCommand: AsyncParsableCommand {
       valueName: "folder"))
   var dumpTensors: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Cores that the simulator may use in this process; 0: all. A daemon has the key simulator_threads.",
+      valueName: "number"))
+  var threads = 0
+
   @Flag(help: "Print the result as JSON.")
   var json = false
 
   func validate() throws {
     guard repetitions >= 1 else { throw ValidationError("--repeat \(repetitions): run at least once") }
+    guard (0...64).contains(threads) else { throw ValidationError("--threads \(threads): 0 … 64") }
   }
 
   func run() async throws {
@@ -55,7 +62,8 @@ struct RunCommand: AsyncParsableCommand {
     let inputs = try RunInputs.read(input, for: file.module)
     try ArrayFolder.checkNames(file.module.outputs.map(\.name))
     guard !inProcess, dumpTensors == nil, daemon.isWanted(device: device) else {
-      let runner = try await LocalRunner(module: file.module, device: device ?? "auto", path: module)
+      let runner = try await LocalRunner(
+        module: file.module, device: device ?? "auto", path: module, threads: threads)
       return try await report(on: runner, file, inputs)
     }
     try await DaemonRunner.withModel(

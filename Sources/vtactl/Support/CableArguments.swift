@@ -20,11 +20,18 @@ struct CableArguments: ParsableArguments {
 
   private static let firmwareBytesMax = 1 << 20
 
-  func validate() throws {
-    guard frequency >= 0.001, frequency <= 30 else {
-      throw ValidationError("--frequency \(frequency): is no rate between 0.001 and 30 MHz")
+  /// Below, waits that are counted in clocks would outlast the time in which a cable must answer.
+  private static let frequencies = 0.25...30.0
+
+  static func check(frequency: Double) throws {
+    guard frequencies.contains(frequency) else {
+      throw ValidationError(
+        "--frequency \(frequency): is no rate between \(frequencies.lowerBound) and \(frequencies.upperBound) MHz"
+      )
     }
   }
+
+  func validate() throws { try Self.check(frequency: frequency) }
 
   func options() throws(Failure) -> CableOptions {
     var options = CableOptions(hertz: Int(frequency * 1e6))

@@ -26,9 +26,11 @@ struct LocalRunner: ModelRunner {
   private let worker: DeviceWorker
   private let model: LoadedModel
 
-  init(module: Module, device: String, path: String) async throws {
+  /// - Parameter threads: of the simulator; 0: all cores.
+  init(module: Module, device: String, path: String, threads: Int) async throws {
     do {
-      worker = try DeviceWorker.open(device)
+      worker = try DeviceWorker.open(
+        device, DeviceOptions(simulator: SimulatorOptions(threads: threads)))
     } catch {
       throw Failure.usage("--device \(device)", "\(error)")
     }

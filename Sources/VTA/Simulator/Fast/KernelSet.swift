@@ -1,11 +1,11 @@
-private import CVTAKernels
+internal import CVTAKernels
 
 /// The inner loops that the fast simulator uses, one set per instruction set of the CPU.
 package struct KernelSet: Sendable {
   /// `avx512-vnni`, `avx2`, `neon-dot`, `neon`, `portable`.
   package let name: String
   let inputBias: UInt8
-  let index: Int
+  let kernel: (@convention(c) (UnsafePointer<vta_tiles>?) -> Void)?
 
   /// What this machine can run, best first.
   package static let available: [KernelSet] = {
@@ -13,16 +13,9 @@ package struct KernelSet: Sendable {
     let count = vta_kernel_sets(&sets)
     return (0..<count).compactMap { index in
       guard let set = sets?[index]?.pointee else { return nil }
-      return KernelSet(name: String(cString: set.name), inputBias: set.input_bias, index: index)
+      return KernelSet(name: String(cString: set.name), inputBias: set.input_bias, kernel: set.tiles)
     }
   }()
-
-  /// Whether two GEMM calls with the same inputs can be computed at once.
-  func takesPairs(block: Int) -> Bool {
-    var sets: UnsafePointer<UnsafePointer<vta_kernel_set>?>?
-    guard index < vta_kernel_sets(&sets), let set = sets?[index]?.pointee else { return false }
-    return set.takes_pairs(block) != 0
-  }
 
   package static func named(_ name: String) -> KernelSet? { available.first { $0.name == name } }
 

@@ -1,6 +1,6 @@
 private import CVTAKernels
 
-/// Translates a program for the fast simulator. Whatever it can't promise to compute exactly as the plain simulator does,
+/// Translates a program for the fast simulator: into tasks where that is possible, else into operations in order. Whatever it can't promise to compute exactly as the plain simulator does,
 /// errors included, it leaves to that one.
 package struct ProgramTranslator {
   private let target: Target
@@ -10,9 +10,9 @@ package struct ProgramTranslator {
   private let instructionSet: InstructionSet
 
   private var microOps: [MicroOp]
-  private var operations: [TranslatedProgram.Operation] = []
-  private var gemms: [GemmCalls] = []
-  private var alus: [TranslatedProgram.AluList] = []
+  private var operations: [FastOperation] = []
+  private var gemms: [GemmPlan] = []
+  private var alus: [FastOperation.ALUList] = []
   private var gemmIndices: [LoopKey: Int] = [:]
   private var aluIndices: [LoopKey: Int] = [:]
   private var tileAddresses: [UInt64] = []
@@ -83,10 +83,20 @@ package struct ProgramTranslator {
       dispatch.complete(index)
     }
     guard dispatch.waiting.isEmpty else { throw Unsuitable() }
-    let tiles = try packedTiles()
     return TranslatedProgram(
-      target: target, kernels: kernels, operations: operations, gemms: gemms, alus: alus, tiles: tiles,
-      macs: macs)
+      target: target, kernels: kernels, body: try body(), macs: macs, constantTiles: tileAddresses.count)
+  }
+
+  /// Tasks where that is possible.
+  private func body() throws -> TranslatedProgram.Body {
+    let planner = TaskPlanner(
+      target: target, kernels: kernels, memory: memory, isConstant: isConstant, operations: operations,
+      gemms: gemms, alus: alus, tiles: tileAddresses)
+    if let graph = planner.graph() { return .tasks(graph) }
+    return .sequence(
+      OperationSequence(
+        operations: operations, gemms: gemms.map { GemmCalls($0, target.configuration) }, alus: alus,
+        tiles: try packedTiles()))
   }
 
   private mutating func translate(_ instruction: Instruction) throws {
@@ -107,13 +117,13 @@ package struct ProgramTranslator {
   // MARK: Transfers
 
   /// Rows inside one block of memory.
-  private func rows(_ t: Transfer, _ memory: MemoryType) throws -> TranslatedProgram.Rows {
+  private func rows(_ t: Transfer, _ memory: MemoryType) throws -> FastOperation.Rows {
     let size = target.configuration.elementBytes(memory)
     let (first, rowBytes, stride) = (UInt64(t.dramBase) * UInt64(size), t.xSize * size, t.xStride * size)
     let byteCount = (t.ySize - 1) * stride + rowBytes
     guard first + UInt64(byteCount) <= MemoryFault.addressSpaceEnd else { throw Unsuitable() }
     _ = try self.memory.bytes(at: first, count: byteCount)
-    return TranslatedProgram.Rows(
+    return FastOperation.Rows(
       address: first, byteCount: byteCount, count: t.ySize, rowBytes: rowBytes, strideBytes: stride)
   }
 
@@ -130,7 +140,7 @@ package struct ProgramTranslator {
     let all = t.sramBase..<t.sramBase + (top + t.ySize + bottom) * pitch
     guard all.upperBound <= target.configuration.depth(t.memory) else { throw Unsuitable() }
     let rows = try rows(t, t.memory)
-    let destination = TranslatedProgram.Destination(
+    let destination = FastOperation.Destination(
       all: all, first: t.sramBase + top * pitch + left, pitch: pitch, isPadded: all.count > t.ySize * t.xSize)
     switch t.memory {
     case .inp: operations.append(.loadInp(rows, destination))
@@ -143,14 +153,14 @@ package struct ProgramTranslator {
   }
 
   private mutating func loadTiles(
-    _ rows: TranslatedProgram.Rows, _ to: TranslatedProgram.Destination
+    _ rows: FastOperation.Rows, _ to: FastOperation.Destination
   ) throws {
     guard isConstant(rows.address..<rows.address + UInt64(rows.byteCount)) else {
       operations.append(.packTiles(rows, to))
       return
     }
     try spend(rows.count * rows.rowBytes / target.configuration.elementBytes(.wgt))
-    if to.isPadded { operations.append(.clear(.wgt, to.all)) }
+    if to.isPadded { operations.append(.clearTiles(to.all)) }
     let size = UInt64(target.configuration.elementBytes(.wgt))
     var indices: [Int32] = []
     var slots: [Int] = []
@@ -173,7 +183,7 @@ package struct ProgramTranslator {
 
   private func packedTiles() throws -> UnsafeMutableRawBufferPointer {
     let c = target.configuration
-    let size = vta_packed_tile_bytes(c.block)
+    let size = OperationSequence.tileBytes(block: c.block)
     let tiles = UnsafeMutableRawBufferPointer.allocate(
       byteCount: max(1, tileAddresses.count * size), alignment: 64)
     var lanes = [Int8](repeating: 0, count: c.block * c.block)
@@ -183,8 +193,7 @@ package struct ProgramTranslator {
         throw Unsuitable()
       }
       Scratchpads.unpack(UnsafeRawBufferPointer(bytes), bits: c.wgtBits, into: &lanes, at: 0)
-      vta_pack_tile(
-        lanes, c.block, tiles.baseAddress?.advanced(by: index * size).assumingMemoryBound(to: UInt8.self))
+      PackedTiles.pack(lanes, block: c.block, to: tiles.baseAddress?.advanced(by: index * size))
     }
     return tiles
   }
@@ -214,7 +223,7 @@ package struct ProgramTranslator {
     guard all.upperBound <= target.configuration.depth(.out), followsAcc[all].allSatisfy({ $0 }) else {
       throw Unsuitable()
     }
-    operations.append(.store(try rows(t, .out), first: t.sramBase, pitch: t.xSize))
+    operations.append(.store(try rows(t, .out), first: t.sramBase))
   }
 
   // MARK: Loops
@@ -257,8 +266,7 @@ package struct ProgramTranslator {
       guard let plan = GemmPlan(kernel, gemm) else { throw Unsuitable() }
       try spend(kernel.count + plan.elementCount)
       index = gemms.count
-      gemms.append(
-        GemmCalls(plan, target.configuration, pairs: kernels.takesPairs(block: target.configuration.block)))
+      gemms.append(plan)
       gemmIndices[key] = index
     }
     operations.append(.gemm(index))
@@ -310,7 +318,7 @@ package struct ProgramTranslator {
     let index = try aluList(kernel, l, isTensor: isTensor)
     switch alu.operand {
     case .immediate(let value):
-      appendImmediate(index, immediateOperation(alu.opcode, value))
+      appendImmediate(index, immediate(alu.opcode, value))
     case .accumulator: operations.append(.aluTensor(index, operation: tensorOperation(alu)))
     }
     markResults(kernel, l)
@@ -337,38 +345,38 @@ package struct ProgramTranslator {
     if readsDst { src = dst }
     let index = alus.count
     alus.append(
-      TranslatedProgram.AluList(
+      FastOperation.ALUList(
         dst: dst, src: src, isInPlace: src == dst && Set(dst).count == dst.count))
     aluIndices[key] = index
     return index
   }
 
   /// Several immediates on the same destinations become one pass.
-  private mutating func appendImmediate(_ index: Int, _ operation: (Int32, Int32)) {
+  private mutating func appendImmediate(_ index: Int, _ immediate: FastOperation.Immediate) {
     if case .aluImmediate(let last, let chain)? = operations.last, last == index,
       alus[last].isInPlace
     {
-      operations[operations.count - 1] = .aluImmediate(last, chain + [(operation.0, operation.1)])
+      operations[operations.count - 1] = .aluImmediate(last, chain + [immediate])
     } else {
-      operations.append(.aluImmediate(index, [(operation.0, operation.1)]))
+      operations.append(.aluImmediate(index, [immediate]))
     }
   }
 
   /// What the profile makes of an immediate (section 3.5).
-  private func immediateOperation(_ opcode: ALUOpcode, _ value: Int) -> (Int32, Int32) {
-    let code =
-      switch opcode {
-      case .min: VTA_ALU_MIN
-      case .max: VTA_ALU_MAX
-      case .add: VTA_ALU_ADD
-      case .mul: VTA_ALU_MUL
-      case .shr: VTA_ALU_SHR
-      }
-    guard opcode == .shr else { return (Int32(code.rawValue), Int32(value)) }
-    var amount = value
-    if target.profile.shiftRule == .signedFiveBits { amount = ((value + 16) & 31) - 16 }
-    return amount >= 0
-      ? (Int32(VTA_ALU_SHR.rawValue), Int32(amount & 31)) : (Int32(VTA_ALU_SHL.rawValue), Int32(-amount & 31))
+  private func immediate(_ opcode: ALUOpcode, _ value: Int) -> FastOperation.Immediate {
+    func make(_ code: vta_alu_op, _ value: Int) -> FastOperation.Immediate {
+      FastOperation.Immediate(operation: Int32(code.rawValue), value: Int32(value))
+    }
+    switch opcode {
+    case .min: return make(VTA_ALU_MIN, value)
+    case .max: return make(VTA_ALU_MAX, value)
+    case .add: return make(VTA_ALU_ADD, value)
+    case .mul: return make(VTA_ALU_MUL, value)
+    case .shr:
+      var amount = value
+      if target.profile.shiftRule == .signedFiveBits { amount = ((value + 16) & 31) - 16 }
+      return amount >= 0 ? make(VTA_ALU_SHR, amount & 31) : make(VTA_ALU_SHL, -amount & 31)
+    }
   }
 
   private func tensorOperation(_ alu: ALU) -> Int32 {

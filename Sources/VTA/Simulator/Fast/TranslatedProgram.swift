@@ -1,71 +1,58 @@
-/// A program whose instructions have been decoded, bounds checked and turned into calls of kernels, in the order in which
-/// the plain simulator executes them.
+/// A program whose instructions have been decoded, bounds checked and turned into calls of kernels.
 package final class TranslatedProgram {
-  /// Rows of DRAM that an operation reads or writes.
-  struct Rows {
-    let address: UInt64
-    /// From the first byte to the end of the last row.
-    let byteCount: Int
-    let count: Int
-    let rowBytes: Int
-    let strideBytes: Int
-  }
-
-  /// Where a load puts its rows, in elements of the scratchpad.
-  struct Destination {
-    /// All elements of the padded block.
-    let all: Range<Int>
-    /// First element of the first row, and distance of rows.
-    let first: Int
-    let pitch: Int
-    var isPadded: Bool
-  }
-
-  enum Operation {
-    case loadInp(Rows, Destination)
-    /// Tiles that were packed at translation, by index.
-    case useTiles([Int32], at: [Int])
-    case packTiles(Rows, Destination)
-    case loadAcc(Rows, Destination)
-    case loadAcc8bit(Rows, Destination)
-    case clear(MemoryType, Range<Int>)
-    case gemm(Int)
-    case reset([Range<Int>])
-    case aluImmediate(Int, [(operation: Int32, value: Int32)])
-    case aluTensor(Int, operation: Int32)
-    case store(Rows, first: Int, pitch: Int)
+  enum Body {
+    case tasks(TaskGraph)
+    case sequence(OperationSequence)
   }
 
   package let target: Target
   package let kernels: KernelSet
-  let operations: [Operation]
-  let gemms: [GemmCalls]
-  /// Offsets in lanes.
-  let alus: [AluList]
-  /// Packed constant tiles, one behind the other.
-  let tiles: UnsafeMutableRawBufferPointer
-  /// Multiply-accumulates of all GEMM steps, resets excluded.
-  package let macs: Int
+  let body: Body
+  package let figures: Figures
 
-  struct AluList {
-    var dst: [Int32]
-    var src: [Int32]
-    /// Each destination is its own source, and comes once: several operations may take turns per tile.
-    let isInPlace: Bool
+  /// What a translation is; for benchmarks and tests.
+  package struct Figures: Sendable {
+    /// Multiply-accumulates of all GEMM steps, resets excluded.
+    package var macs = 0
+    /// Memory of the translation: packed weights, lists of calls, and the inputs of one core.
+    package var byteCount = 0
+    /// Constant weights that the program loads, as int8, each counted once.
+    package var weightBytes = 0
+    /// Tasks, and how many of them never put accumulators into memory; 0 if the program runs in order.
+    package var tasks = 0
+    package var fusedTasks = 0
+
+    package init(
+      macs: Int = 0, byteCount: Int = 0, weightBytes: Int = 0, tasks: Int = 0, fusedTasks: Int = 0
+    ) {
+      self.macs = macs
+      self.byteCount = byteCount
+      self.weightBytes = weightBytes
+      self.tasks = tasks
+      self.fusedTasks = fusedTasks
+    }
+
+    package static func + (first: Figures, second: Figures) -> Figures {
+      Figures(
+        macs: first.macs &+ second.macs, byteCount: first.byteCount + second.byteCount,
+        weightBytes: first.weightBytes + second.weightBytes, tasks: first.tasks + second.tasks,
+        fusedTasks: first.fusedTasks + second.fusedTasks)
+    }
   }
 
-  init(
-    target: Target, kernels: KernelSet, operations: [Operation], gemms: [GemmCalls], alus: [AluList],
-    tiles: UnsafeMutableRawBufferPointer, macs: Int
-  ) {
+  init(target: Target, kernels: KernelSet, body: Body, macs: Int, constantTiles: Int) {
     self.target = target
     self.kernels = kernels
-    self.operations = operations
-    self.gemms = gemms
-    self.alus = alus
-    self.tiles = tiles
-    self.macs = macs
+    self.body = body
+    let c = target.configuration
+    var figures = Figures(macs: macs, weightBytes: constantTiles * c.block * c.block)
+    switch body {
+    case .tasks(let graph):
+      figures.byteCount = graph.byteCount + graph.inputElements * c.batch * c.block
+      figures.tasks = graph.tasks.count
+      figures.fusedTasks = graph.fusedCount
+    case .sequence(let sequence): figures.byteCount = sequence.byteCount
+    }
+    self.figures = figures
   }
-
-  deinit { tiles.deallocate() }
 }
