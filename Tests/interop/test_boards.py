@@ -134,4 +134,5 @@ def test_doctor_without_a_board(tmp_path):
     seen = json.loads(here.stdout)
     if "board" not in seen:
         assert here.returncode == 0, here.stderr
-        assert ask("doctor", "--root", tmp_path / "saved")["sections"] == seen["sections"]
+        sections = [section for section in seen["sections"] if section["title"] != "JTAG cables"]
+        assert ask("doctor", "--root", tmp_path / "saved")["sections"] == sections

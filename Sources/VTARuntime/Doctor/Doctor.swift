@@ -1,5 +1,5 @@
 /// Looks at how a board is set up, and says what is wrong and how to put it right. It changes nothing, apart from what the
-/// self-test does: it runs a small program on each device.
+/// self-test does: it opens each device as the daemon does, and so runs a small program on it.
 package struct Doctor: Sendable {
   package struct Options: Sendable {
     /// `nil`: the device tree says it.

@@ -23,6 +23,12 @@ extension Doctor {
     do {
       let state = try manager.state()
       if state == FPGAManager.operating { return [Finding(name, .ok, "\(label) is operating")] }
+      if let bitstream = context.options.deviceOptions.bitstream {
+        return [
+          Finding(
+            name, .note, "\(label) is in state \"\(state)\"; the daemon loads \(bitstream) when it starts")
+        ]
+      }
       return [
         Finding(
           name, .failure, "\(label) is in state \"\(state)\": no design runs in the FPGA",

@@ -86,7 +86,7 @@ extension Doctor {
 
   /// Name and sysfs folder of each buffer of u-dma-buf.
   private static func dmaBuffers(_ kernel: any Kernel) -> [(name: String, folder: String)] {
-    ["/sys/class/u-dma-buf", "/sys/class/udmabuf"].flatMap { folder in
+    UDMABuf.classes.flatMap { folder in
       ((try? kernel.entries(of: folder)) ?? []).map { ($0, "\(folder)/\($0)") }
     }
   }

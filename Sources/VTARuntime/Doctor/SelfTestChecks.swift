@@ -8,7 +8,7 @@ extension Doctor {
     if options.isCopy { return skipped("this is a copy of a board's files; nothing can be run") }
     if options.devices.isEmpty { return skipped("no device was named") }
     if let reason = options.deviceIsBusy { return skipped(reason) }
-    if context.hasDeviceTree {
+    if context.hasDeviceTree, options.deviceOptions.bitstream == nil {
       do {
         try context.fpga.checkAccess()
       } catch {
@@ -18,7 +18,7 @@ extension Doctor {
     return options.devices.map { test($0, context) }
   }
 
-  /// Opening a board tries it. It is closed again at the end.
+  /// Opening a board tries it, as the daemon does: a bitstream of its configuration is loaded. It is closed again at the end.
   private static func test(_ device: String, _ context: Context) -> Finding {
     let name = "self-test \(device)"
     var options = context.options.deviceOptions

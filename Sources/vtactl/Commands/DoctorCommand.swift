@@ -8,7 +8,7 @@ struct DoctorCommand: AsyncParsableCommand {
     abstract: "Finds what is wrong with a board's set-up, and says how to put it right.",
     discussion: """
       Looks at what the kernel shows of FPGA, registers and memory, at JTAG cables and at permissions, and runs a self-test on \
-      each device. \
+      each device, opened as the daemon opens it: a bitstream that the configuration names is loaded. \
       Exits 1 if something keeps the accelerator from working. As root it sees more, and looks at the rights of the \
       daemon's user.
       """)
@@ -35,7 +35,7 @@ struct DoctorCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The daemon's configuration, for board, device, target and memory. Default: \(standardConfiguration), if it is there.",
+      "The daemon's configuration, for board, device, bitstream, target and memory. Default: \(standardConfiguration), if it is there.",
       valueName: "file"))
   var config: String?
 
