@@ -43,7 +43,7 @@ refresh() {
 install_all() {
   for program in vtad vtactl; do
     if [ ! -x "$BIN/$program" ]; then
-      echo "install: $BIN/$program is missing; run make release first, or set BIN" >&2
+      echo "install: $BIN/$program is missing; run make release first" >&2
       exit 1
     fi
   done
