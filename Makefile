@@ -69,6 +69,7 @@ soak: build .venv
 
 # A Debian package and a tarball of what make release built, in dist/.
 package: release
+	@scripts/setup.sh dpkg-dev
 	BIN=$(RELEASE) scripts/package.sh
 
 # Whole networks beside ONNX Runtime's int8, in alternation.
