@@ -14,6 +14,7 @@ package struct CompilerOptions {
   /// Calibration samples for the model's inputs: arrays by input name, whose first axis counts samples. Called once,
   /// after import; what it throws becomes the error of the compilation.
   package var calibration: (([ModelTensor]) throws -> [String: Tensor])?
+  package var quantization = QuantizationOptions()
   package var preprocessing: Preprocessing?
   package var labels: [String] = []
 
@@ -67,12 +68,16 @@ package enum Compiler {
     try graph.foldScalesAndClips()
     try InterfaceCheck(graph).check(options)
     let samples = try calibrationSamples(for: graph, options)
-    let calibration = try Calibration(graph, samples: samples) { done, count in
+    let format = IntegerFormat(
+      options.target.configuration,
+      canMultiply: options.target.profile.hasMultiply && options.quantization.requantization == .automatic)
+    let calibration = try Calibration(
+      graph, samples: samples, method: options.quantization.calibration, format
+    ) { done, count in
       progress("calibrating: \(done) of \(count) samples")
     }
     progress("quantizing")
-    return try Quantizer.quantize(
-      graph, calibration.statistics, configuration: options.target.configuration)
+    return try Quantizer.quantize(graph, calibration.statistics, format, options.quantization)
   }
 
   private static func calibrationSamples(

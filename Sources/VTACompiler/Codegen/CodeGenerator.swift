@@ -50,7 +50,7 @@ package enum CodeGenerator {
       let tensor = DeviceTensor(
         name: value.name, region: activationRegion, byteOffset: offset, channels: value.channels,
         height: value.height, width: value.width, scale: value.scale,
-        unfolding: unfoldings[index])
+        zeroPoint: value.zeroPoint, unfolding: unfoldings[index])
       offset += tensor.byteCount(configuration)
       tensors.append(tensor)
     }

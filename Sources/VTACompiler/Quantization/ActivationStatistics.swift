@@ -2,8 +2,9 @@
 struct ActivationStatistics: Sendable {
   private(set) var count = 0
   private(set) var sumOfSquares = 0.0
-  /// Largest magnitude.
-  private(set) var largest: Float = 0
+  /// 0 counts as seen.
+  private(set) var low: Float = 0
+  private(set) var high: Float = 0
 
   /// Squares of float32 cannot overflow a double, so only infinity and NaN show here, and they stay.
   var isFinite: Bool { sumOfSquares.isFinite }
@@ -12,15 +13,23 @@ struct ActivationStatistics: Sendable {
   /// Adds a sample's elements.
   mutating func add(_ elements: [Float]) {
     for element in elements {
-      largest = max(largest, abs(element))
+      low = min(low, element)
+      high = max(high, element)
       sumOfSquares += Double(element) * Double(element)
     }
     count += elements.count
   }
 
+  /// Takes another range than what was seen.
+  mutating func clip(low: Float, high: Float) {
+    self.low = low
+    self.high = high
+  }
+
   mutating func merge(_ other: ActivationStatistics) {
     count += other.count
     sumOfSquares += other.sumOfSquares
-    largest = max(largest, other.largest)
+    low = min(low, other.low)
+    high = max(high, other.high)
   }
 }

@@ -87,8 +87,10 @@ struct LinearQuantizer {
       for position in range(term, channel, of: bias.count) {
         sum += abs(integerWeight(term.weights[position], factor))
       }
-      bound += Double(sum * -format.activations.lowerBound)
+      bound += Double(sum * format.span)
     }
+    // The zero point of the output.
+    bound += Double(format.span) * power(shift)
     return bound <= Double(Int32.max / (hasLeak ? 2 : 1))
   }
 

@@ -17,12 +17,12 @@ struct Quantizer {
 
   /// - Parameter graph: simplified; see ``Graph/removeReshapes()`` and ``Graph/foldScalesAndClips()``.
   static func quantize(
-    _ graph: Graph, _ statistics: [ActivationStatistics], configuration: HardwareConfiguration
+    _ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat,
+    _ options: QuantizationOptions = QuantizationOptions()
   ) throws(CompileError) -> QuantizedGraph {
-    let format = IntegerFormat(configuration)
     var graph = graph
     graph.fuseAdditions(statistics, format)
-    var quantizer = Quantizer(graph, statistics, format)
+    var quantizer = Quantizer(graph, statistics, format, options)
     for (index, node) in graph.nodes.enumerated() { try quantizer.lower(node, index) }
     quantizer.lowerOutputs()
     for value in quantizer.result.values where !value.scale.isNormal {
@@ -33,11 +33,13 @@ struct Quantizer {
     return quantizer.result
   }
 
-  private init(_ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat) {
+  private init(
+    _ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat, _ options: QuantizationOptions
+  ) {
     self.graph = graph
     self.statistics = statistics
     self.format = format
-    plan = ScalePlan(graph, statistics, format)
+    plan = ScalePlan(graph, statistics, format, options.scales)
     func tensor(_ name: String, _ value: Int) -> ModelTensor {
       ModelTensor(name: name, dataType: .fp32, shape: graph.values[value].shape)
     }
@@ -57,7 +59,8 @@ struct Quantizer {
       append(node, why, .accumulate(operation, output: addValue(node.output)))
     case .maxPool(let pool):
       quantizeInput(pool.input)
-      let (low, high) = format.clip(pool.bounds, scale: plan.scale(node.output))
+      let (low, high) = format.clip(
+        pool.bounds, scale: plan.scale(node.output), zeroPoint: plan.zeroPoint(node.output))
       let operation = MaxPool(
         input: device(pool.input), kernel: pool.window.kernel.pair, stride: pool.window.stride.pair,
         padding: pool.window.padding, low: low, high: high)
@@ -127,7 +130,7 @@ struct Quantizer {
       QuantizedValue(
         name: valueNames.unique(graph.values[value].name), channels: geometry.channels,
         height: geometry.height,
-        width: geometry.width, scale: Float(plan.scale(value))))
+        width: geometry.width, scale: Float(plan.scale(value)), zeroPoint: plan.zeroPoint(value)))
     return result.values.count - 1
   }
 
@@ -219,10 +222,11 @@ extension Quantizer {
     // The shifts of a slope need bits below the output's.
     let uniform =
       leak == nil ? uniform : uniform?.withFractionBits(format, taps: layer.terms.map(\.window.taps))
-    let (low, high) = format.clip(layer.bounds, scale: scale)
+    let (low, high) = format.clip(layer.bounds, scale: scale, zeroPoint: plan.zeroPoint(node.output))
     let weights: [[Int8]]
     let bias: [Int32]
     let shift: [Int]
+    var multiplier: Multiplier?
     if let uniform {
       weights = zip(layer.terms, uniform.weights).map {
         $0.integers($1, channels: layer.bias.count, inputs: graph.values[$0.input].geometry.channels)
@@ -240,12 +244,18 @@ extension Quantizer {
         LinearQuantizer.Term(
           $0, channels: layer.bias.count, scale: plan.scale($0.input), statistics[$0.input])
       }
-      guard let result = quantizer.quantize(terms, bias: layer.bias) else {
+      if format.canMultiply,
+        let result = MultiplyingQuantizer(format: format, outputScale: scale).quantize(terms, bias: layer.bias)
+      {
+        (weights, bias, multiplier) = (result.weights, result.bias, result.multiplier)
+        shift = [Int](repeating: result.shift, count: bias.count)
+      } else if let result = quantizer.quantize(terms, bias: layer.bias) {
+        (weights, bias, shift) = (result.weights, result.bias, result.shift)
+      } else {
         throw CompileError(
           "\(node.operators[0]) \(quoted(node.name))",
           "it adds so many products that its sums can leave the accelerator's 32 bits")
       }
-      (weights, bias, shift) = (result.weights, result.bias, result.shift)
     }
     let terms = zip(layer.terms, weights).map { term, weights in
       AccumulateTerm(
@@ -254,11 +264,11 @@ extension Quantizer {
         places: term.places)
     }
     let operation = Accumulate(
-      terms: terms, bias: bias, shift: shift, leak: leak?.shifts ?? [], low: low, high: high)
-    return (operation, why(layer, uniform, shift) + (leak.map { ", \($0.sentence)" } ?? ""))
+      terms: terms, bias: bias, shift: shift, multiplier: multiplier, leak: leak?.shifts ?? [], low: low, high: high)
+    return (operation, why(layer, uniform, operation) + (leak.map { ", \($0.sentence)" } ?? ""))
   }
 
-  private func why(_ layer: LinearLayer, _ uniform: ScalePlan.Uniform?, _ shift: [Int]) -> String {
+  private func why(_ layer: LinearLayer, _ uniform: ScalePlan.Uniform?, _ sum: Accumulate) -> String {
     let isSpread = layer.terms.contains { $0.places != .all }
     if let uniform {
       var weights = uniform.weights.joined().map(String.init).joined(separator: " and ")
@@ -269,8 +279,10 @@ extension Quantizer {
       }
       return "\(way) diagonal weight tiles of \(weights), shift \(uniform.shift)"
     }
-    let (least, most) = (shift.min() ?? 0, shift.max() ?? 0)
-    let shifts = least == most ? "shift \(least)" : "shifts \(least)…\(most) per channel"
+    let (least, most) = (sum.shift.min() ?? 0, sum.shift.max() ?? 0)
+    let shifts =
+      sum.multiplier.map { "factors of 15 bits per channel, shifts \($0.preShift) and \(most)" }
+      ?? (least == most ? "shift \(least)" : "shifts \(least)…\(most) per channel")
     let sums =
       layer.terms.count == 1
       ? ""

@@ -55,6 +55,7 @@ struct ModelRun {
       let bits = configuration.inpBits
       let quantized = HostOperators.quantize(
         group.values[input] ?? [], scale: module.deviceTensors[output].scale,
+        zero: Float(module.deviceTensors[output].zeroPoint),
         low: -Float(1 << (bits - 1)), high: Float((1 << (bits - 1)) - 1))
       try pack(quantized, into: output, samples: group.count)
     case .program(let index):
@@ -65,7 +66,8 @@ struct ModelRun {
       device += ContinuousClock.now - start
     case .dequantize(let input, let output, _):
       group.values[output] = HostOperators.dequantize(
-        try unpack(input, samples: group.count), scale: module.deviceTensors[input].scale)
+        try unpack(input, samples: group.count), scale: module.deviceTensors[input].scale,
+        zero: Float(module.deviceTensors[input].zeroPoint))
     case .softmax(let input, let output, let axis):
       let shape = model.hostShapes[input] ?? []
       group.values[output] = HostOperators.softmax(

@@ -52,6 +52,15 @@ struct CompileCommand: ParsableCommand {
       "Where the integer network is written: graph.json and .npy files.", valueName: "folder"))
   var dumpQuantized: String?
 
+  @Option(help: "How ranges follow from the samples: min-max, percentile, entropy, mse.")
+  var calibrationMethod = QuantizationOptions.CalibrationMethod.minMax
+
+  @Option(help: "Scales of activations: free, or powers-of-two (less accurate, for comparison).")
+  var scales = QuantizationOptions.Scales.free
+
+  @Option(help: "How sums become outputs: auto multiplies where the accelerator can, shifts never does.")
+  var requantization = QuantizationOptions.Requantization.automatic
+
   @Flag(help: "Print the result as JSON.")
   var json = false
 
@@ -70,6 +79,9 @@ struct CompileCommand: ParsableCommand {
       name: URL(filePath: model).deletingPathExtension().lastPathComponent,
       producer: "vtactl \(Version.text)", target: target)
     options.shapes = try shapes()
+    options.quantization.calibration = calibrationMethod
+    options.quantization.scales = scales
+    options.quantization.requantization = requantization
     options.preprocessing = try preprocess.map(PreprocessingInput.read)
     options.labels = try labels.map(lines) ?? []
     options.calibration = try calibration.map { try CalibrationInput.reader($0, options.preprocessing) }
@@ -128,3 +140,7 @@ struct CompileCommand: ParsableCommand {
       .split(whereSeparator: \.isNewline).map(String.init)
   }
 }
+
+extension QuantizationOptions.CalibrationMethod: ExpressibleByArgument {}
+extension QuantizationOptions.Scales: ExpressibleByArgument {}
+extension QuantizationOptions.Requantization: ExpressibleByArgument {}
