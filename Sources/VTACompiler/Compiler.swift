@@ -67,10 +67,15 @@ package enum Compiler {
     graph.foldPads()
     try graph.foldScalesAndClips()
     try InterfaceCheck(graph).check(options)
-    let samples = try calibrationSamples(for: graph, options)
     let format = IntegerFormat(
       options.target.configuration,
       canMultiply: options.target.profile.hasMultiply && options.quantization.requantization == .automatic)
+    if graph.needsNoCalibration {
+      progress("quantizing")
+      let statistics = graph.values.map { _ in ActivationStatistics() }
+      return try Quantizer.quantize(graph, statistics, format, options.quantization)
+    }
+    let samples = try calibrationSamples(for: graph, options)
     let calibration = try Calibration(
       graph, samples: samples, method: options.quantization.calibration, format
     ) { done, count in

@@ -89,6 +89,7 @@ extension LinearTerm {
   /// The term times a factor per output channel; `nil` if its weights cannot differ by channel.
   fileprivate func scaled(by factors: [Float]) -> LinearTerm? {
     var result = self
+    result.weightScales = weightScales.map { zip($0, factors).map { $0 * abs($1) } }
     switch weights {
     case .dense(let values): result.weights = .dense(Self.scaled(values, by: factors))
     case .grouped(let values, let groups):

@@ -14,6 +14,8 @@ struct LinearQuantizer {
     var inputScale: Double
     /// Of the input, in real units; for the estimate of the error.
     var meanSquare = 0.0
+    /// Per output channel what an integer of given weights stands for.
+    var weightScales: [Float]?
   }
   struct Result {
     var weights: [[Int8]]

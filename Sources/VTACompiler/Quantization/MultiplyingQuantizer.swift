@@ -75,6 +75,10 @@ struct MultiplyingQuantizer {
 
   /// What one integer of a channel's sum stands for.
   private func unit(_ terms: [LinearQuantizer.Term], _ channel: Int, of bias: [Float]) -> Double {
+    // Integers of a quantized model are kept.
+    if terms.count == 1, let scales = terms[0].weightScales {
+      return Double(scales[channel]) * terms[0].inputScale
+    }
     var largest = 0.0
     for term in terms {
       let count = term.weights.count / bias.count

@@ -216,12 +216,13 @@ extension Quantizer {
   private func accumulate(
     _ layer: LinearLayer, _ node: GraphNode, _ uniform: ScalePlan.Uniform?
   ) throws(CompileError) -> (Accumulate, String) {
+    let (layer, given) = layer.repeatingTerms(uniform, most: format.weights.upperBound)
     let scale = plan.scale(node.output)
     let leak = LeakySlope(layer.slope, format)
     let quantizer = LinearQuantizer(format: format, outputScale: scale, hasLeak: leak != nil)
     // The shifts of a slope need bits below the output's.
     let uniform =
-      leak == nil ? uniform : uniform?.withFractionBits(format, taps: layer.terms.map(\.window.taps))
+      leak == nil ? given : given?.withFractionBits(format, taps: layer.terms.map(\.window.taps))
     let (low, high) = format.clip(layer.bounds, scale: scale, zeroPoint: plan.zeroPoint(node.output))
     let weights: [[Int8]]
     let bias: [Int32]
@@ -291,6 +292,27 @@ extension Quantizer {
         : "\(layer.terms.count) convolutions summed in one accumulator"
     let way = layer.terms.allSatisfy(\.isMatrixProduct) ? "matrix products" : "diagonal weight tiles"
     return (sums.isEmpty ? way : sums) + ", \(shifts)"
+  }
+}
+
+extension LinearLayer {
+  /// Terms whose factor exceeds one weight, as several with the same input.
+  fileprivate func repeatingTerms(
+    _ uniform: ScalePlan.Uniform?, most: Int
+  ) -> (LinearLayer, ScalePlan.Uniform?) {
+    guard var uniform, uniform.weights.joined().contains(where: { abs($0) > most }) else { return (self, uniform) }
+    var result = self
+    result.terms = []
+    var weights: [[Int]] = []
+    for (term, given) in zip(terms, uniform.weights) {
+      let count = max(1, ((given.map { abs($0) }.max() ?? 0) + most - 1) / most)
+      for part in 0..<count {
+        result.terms.append(term)
+        weights.append(given.map { $0 * (part + 1) / count - $0 * part / count })
+      }
+    }
+    uniform.weights = weights
+    return (result, uniform)
   }
 }
 

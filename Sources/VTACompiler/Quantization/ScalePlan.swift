@@ -30,6 +30,16 @@ struct ScalePlan: Sendable {
       scales = scales.map { Double(sign: .plus, exponent: $0.exponent + ($0.significand > 1 ? 1 : 0), significand: 1) }
     }
     groups = ScaleGroups(scales)
+    if graph.isQuantized {
+      uniform = GivenScales.uniform(graph, scales, format)
+      zeroPoints = graph.values.map { $0.quantization?.zeroPoint ?? 0 }
+      for node in graph.nodes {
+        guard let input = node.passedOn, graph.values[node.output].quantization == nil else { continue }
+        groups.tie(node.output, to: input, ratio: 1)
+        zeroPoints[node.output] = zeroPoints[input]
+      }
+      return
+    }
     for (index, node) in graph.nodes.enumerated() {
       switch node.operation {
       case .maxPool(let pool):
@@ -100,6 +110,7 @@ struct ScalePlan: Sendable {
   ) -> [Double] {
     let allowed = ZeroPoints.allowed(graph)
     return statistics.indices.map { value in
+      if let given = graph.values[value].quantization { return Double(given.scale) }
       let range = Self.range(graph, value, statistics[value])
       let width = range.upperBound - range.lowerBound
       let half = max(-range.lowerBound, range.upperBound)
