@@ -46,10 +46,13 @@ package enum Compiler {
       model, modelDirectory: modelDirectory, options: options, progress: progress)
     progress("generating code")
     do {
-      let module = try CodeGenerator.generate(
+      let (module, notes) = try CodeGenerator.generateWithNotes(
         quantized, target: options.target, name: options.name, producer: options.producer,
-        preprocessing: options.preprocessing, labels: options.labels)
-      return Compilation(module: module, report: try CompileReport(module), quantized: quantized)
+        preprocessing: options.preprocessing, labels: options.labels
+      ) { done, count in
+        progress("generating code: \(done) of \(count) layers")
+      }
+      return Compilation(module: module, report: try CompileReport(module, notes), quantized: quantized)
     } catch {
       throw CompileError("target \(options.target.description)", String(describing: error))
     }

@@ -100,12 +100,15 @@ enum RandomGraph {
     addSum(&graph, &random)
     if canMultiply {
       for index in graph.steps.indices {
-        guard case .accumulate(var layer, let output) = graph.steps[index].operation, Bool.random(using: &random) else {
+        guard case .accumulate(var layer, let output) = graph.steps[index].operation,
+          Bool.random(using: &random)
+        else {
           continue
         }
         let factors = layer.bias.map { _ in Int32.random(in: 1...32767, using: &random) }
         layer.multiplier = Multiplier(
-          preShift: Int.random(in: 0...17, using: &random), limit: factors.map { (1 << 29) / $0 }, factor: factors)
+          preShift: Int.random(in: 0...17, using: &random), limit: factors.map { (1 << 29) / $0 },
+          factor: factors)
         graph.steps[index].operation = .accumulate(layer, output: output)
       }
     }
@@ -168,7 +171,8 @@ enum RandomGraph {
       padding: Padding(top: y.before, left: x.before, bottom: y.after, right: x.after), low: -128, high: 100)
     graph.values.append(
       QuantizedValue(
-        name: "v\(graph.values.count)", channels: source.channels, height: y.output, width: x.output, scale: 1,
+        name: "v\(graph.values.count)", channels: source.channels, height: y.output, width: x.output,
+        scale: 1,
         zeroPoint: source.zeroPoint))
     graph.steps.append(
       QuantizedStep(

@@ -21,6 +21,7 @@ extension LayerEmitter {
         name: step.name, op: step.op,
         why: "one output pixel's window does not fit into half a scratchpad of \(configuration.name)")
     }
+    lastNote = note(plan, schedule)
     var isReversed = false
     try schedule.forEachTile(
       outputBlocks: blocks(value.channels), rows: value.height, columns: value.width

@@ -39,11 +39,14 @@ struct BiasPart {
   }
 
   private static func part(
-    _ places: Places, _ terms: [AccumulateTerm], base: [Int32], _ value: QuantizedValue, _ graph: QuantizedGraph
+    _ places: Places, _ terms: [AccumulateTerm], base: [Int32], _ value: QuantizedValue,
+    _ graph: QuantizedGraph
   ) -> BiasPart {
     let rows = places.rows.indices(in: 0..<value.height).count
     let columns = places.columns.indices(in: 0..<value.width).count
-    let sums = terms.map { TermSums($0, graph.values[$0.input], outputs: base.count, rows: rows, columns: columns) }
+    let sums = terms.map {
+      TermSums($0, graph.values[$0.input], outputs: base.count, rows: rows, columns: columns)
+    }
     var classes: [[Int]: Int] = [:]
     var (tileAt, constants) = ([Int](), [[Int32]]())
     for row in 0..<rows {
@@ -60,7 +63,8 @@ struct BiasPart {
         constants.append(constant)
       }
     }
-    return BiasPart(places: places, tileAt: constants.count == 1 ? [] : tileAt, width: columns, constants: constants)
+    return BiasPart(
+      places: places, tileAt: constants.count == 1 ? [] : tileAt, width: columns, constants: constants)
   }
 }
 
@@ -89,7 +93,9 @@ private struct TermSums {
     switch term.weights {
     case .dense(let values), .grouped(let values, _):
       let perOutput = values.count / outputs
-      for (index, value) in values.enumerated() { sums[index / perOutput * taps + index % taps] += Int(value) }
+      for (index, value) in values.enumerated() {
+        sums[index / perOutput * taps + index % taps] += Int(value)
+      }
     case .depthwise(let values): sums = values.map { Int($0) }
     case .positional: sums = [Int](repeating: 1, count: outputs * taps)
     }
@@ -111,7 +117,9 @@ private struct TermSums {
     for output in constant.indices {
       var sum = 0
       for i in rows.taps[rows.indices[row]] {
-        for j in columns.taps[columns.indices[column]] { sum += weights[output * taps + i * term.kernel.width + j] }
+        for j in columns.taps[columns.indices[column]] {
+          sum += weights[output * taps + i * term.kernel.width + j]
+        }
       }
       constant[output] &-= Int32(truncatingIfNeeded: sum * factor)
     }

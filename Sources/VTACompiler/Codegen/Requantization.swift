@@ -60,7 +60,8 @@ struct Requantization {
 
   /// ALU instructions over a tile.
   var passCount: Int {
-    bias.count + (multiplier == nil ? 0 : 4) + (rounding == nil ? 0 : 1) + shiftPasses.count + (leak.isEmpty ? 0 : 2 * leak.count + 1) + (roundingImmediate == 0 ? 0 : 1)
+    bias.count + (multiplier == nil ? 0 : 4) + (rounding == nil ? 0 : 1) + shiftPasses.count
+      + (leak.isEmpty ? 0 : 2 * leak.count + 1) + (roundingImmediate == 0 ? 0 : 1)
       + shiftImmediates.count + 2
   }
 

@@ -213,7 +213,9 @@ extension Graph {
   }
 
   private func isPassedOn(_ value: Int) -> Bool {
-    guard let node = nodes.first(where: { $0.output == value }), let input = node.passedOn else { return false }
+    guard let node = nodes.first(where: { $0.output == value }), let input = node.passedOn else {
+      return false
+    }
     return values[input].quantization != nil || isPassedOn(input)
   }
 

@@ -103,7 +103,8 @@ package struct Accumulate: Sendable {
   package var roundsLate: Bool { !leak.isEmpty || multiplier != nil }
 
   package init(
-    terms: [AccumulateTerm], bias: [Int32], shift: [Int], multiplier: Multiplier? = nil, leak: [Int] = [], low: Int,
+    terms: [AccumulateTerm], bias: [Int32], shift: [Int], multiplier: Multiplier? = nil, leak: [Int] = [],
+    low: Int,
     high: Int
   ) {
     self.terms = terms

@@ -201,7 +201,8 @@ private struct StepEntry: Encodable {
   var beta: Double?
 
   enum CodingKeys: String, CodingKey {
-    case name, op, why, operation, input, inputs, output, terms, bias, shift, limit, factor, leak, kernel, stride,
+    case name, op, why, operation, input, inputs, output, terms, bias, shift, limit, factor, leak, kernel,
+      stride,
       padding, low, high, shape, axis, permutation, function, alpha, beta
     case preShift = "pre_shift"
   }

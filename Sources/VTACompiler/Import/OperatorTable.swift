@@ -41,7 +41,8 @@ struct OperatorRow: Sendable {
   static let all: [OperatorRow] = [
     .add, .averagePool, .batchNormalization, .clip, .concat, .constantNode, .conv, .convTranspose, .div,
     .dropout,
-    .dequantizeLinear, .elu, .exp, .flatten, .gemm, .globalAveragePool, .hardSigmoid, .hardSwish, .identity, .leakyRelu, .matMul,
+    .dequantizeLinear, .elu, .exp, .flatten, .gemm, .globalAveragePool, .hardSigmoid, .hardSwish, .identity,
+    .leakyRelu, .matMul,
     .maxPool, .mul, .pad, .qGemm, .qLinearAdd, .qLinearConv, .qLinearGlobalAveragePool, .qLinearMatMul,
     .quantizeLinear, .reduceMean, .relu, .reshape, .resize, .sigmoid, .softmax, .softplus, .squeeze,
     .sub, .tanh,

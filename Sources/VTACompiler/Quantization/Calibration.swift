@@ -19,7 +19,10 @@ struct Calibration {
     let passes = method == .minMax ? 1 : 2
     var statistics = [ActivationStatistics](repeating: ActivationStatistics(), count: graph.values.count)
     Self.observe(
-      executor, inputs, into: &statistics, add: { $0.add($1) }, merge: { $0.merge($1) },
+      executor, inputs, into: &statistics,
+      add: { statistics, elements, value in
+        statistics.add(elements, channels: graph.values[value].geometry.channels)
+      }, merge: { $0.merge($1) },
       progress: { progress($0, passes * inputs.count) })
     for node in graph.nodes where !statistics[node.output].isFinite {
       throw CompileError(
@@ -30,7 +33,8 @@ struct Calibration {
     if method != .minMax {
       var histograms = statistics.map { Histogram(low: $0.low, high: $0.high) }
       Self.observe(
-        executor, inputs, into: &histograms, add: { $0.add($1) }, merge: { $0.merge($1) },
+        executor, inputs, into: &histograms, add: { histogram, elements, _ in histogram.add(elements) },
+        merge: { $0.merge($1) },
         progress: { progress(inputs.count + $0, passes * inputs.count) })
       let search = RangeSearch(method: method, levels: format.span)
       for value in statistics.indices where !graph.inputs.contains(value) {
@@ -45,7 +49,7 @@ struct Calibration {
   /// their order.
   private static func observe<Observer: Sendable>(
     _ executor: FloatExecutor, _ inputs: CalibrationSamples, into observers: inout [Observer],
-    add: @Sendable (inout Observer, [Float]) -> Void, merge: (inout Observer, Observer) -> Void,
+    add: @Sendable (inout Observer, [Float], _ value: Int) -> Void, merge: (inout Observer, Observer) -> Void,
     progress: (_ done: Int) -> Void
   ) {
     let width = 8
@@ -54,7 +58,7 @@ struct Calibration {
       let batch = Mutex([Int: [Observer]]())
       DispatchQueue.concurrentPerform(iterations: min(width, inputs.count - first)) { index in
         var sample = fresh
-        _ = executor.run(inputs[first + index]) { value, elements in add(&sample[value], elements) }
+        _ = executor.run(inputs[first + index]) { value, elements in add(&sample[value], elements, value) }
         batch.withLock { [sample] in $0[index] = sample }
       }
       for (_, sample) in batch.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {

@@ -4,7 +4,8 @@ enum GivenScales {
   static let repeatsMax = 4
 
   /// By index of the node.
-  static func uniform(_ graph: Graph, _ scales: [Double], _ format: IntegerFormat) -> [Int: ScalePlan.Uniform] {
+  static func uniform(_ graph: Graph, _ scales: [Double], _ format: IntegerFormat) -> [Int: ScalePlan.Uniform]
+  {
     var result: [Int: ScalePlan.Uniform] = [:]
     for (index, node) in graph.nodes.enumerated() {
       guard case .linear(let layer) = node.operation else { continue }

@@ -16,13 +16,15 @@ struct MultiplyingQuantizer {
     var bias: [Int32]
     var shift: Int
     var multiplier: Multiplier
+    /// What one integer of a channel's sum stands for.
+    var units: [Double]
   }
 
   func quantize(_ terms: [LinearQuantizer.Term], bias: [Float]) -> Result? {
     let units = bias.indices.map { unit(terms, $0, of: bias) }
     var result = Result(
       weights: terms.map { [Int8](repeating: 0, count: $0.weights.count) }, bias: [], shift: 0,
-      multiplier: Multiplier(preShift: 0, limit: [], factor: []))
+      multiplier: Multiplier(preShift: 0, limit: [], factor: []), units: units)
     for (index, term) in terms.enumerated() {
       let count = term.weights.count / bias.count
       for position in term.weights.indices {
@@ -83,7 +85,9 @@ struct MultiplyingQuantizer {
     for term in terms {
       let count = term.weights.count / bias.count
       var peak: Float = 0
-      for position in channel * count..<(channel + 1) * count { peak = max(peak, abs(term.weights[position])) }
+      for position in channel * count..<(channel + 1) * count {
+        peak = max(peak, abs(term.weights[position]))
+      }
       largest = max(largest, Double(peak) * term.inputScale)
     }
     // Finer than any output can show is of no use, and a bias must fit.

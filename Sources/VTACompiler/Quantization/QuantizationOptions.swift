@@ -24,8 +24,6 @@ package struct QuantizationOptions: Hashable, Sendable {
   package var calibration = CalibrationMethod.minMax
   package var scales = Scales.free
   package var requantization = Requantization.automatic
-  /// Ranges of channels are evened out between layers.
-  package var equalizes = true
   /// Biases make up for the mean error of rounded weights.
   package var correctsBias = true
 

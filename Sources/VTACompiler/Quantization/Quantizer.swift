@@ -7,6 +7,7 @@ struct Quantizer {
   private let statistics: [ActivationStatistics]
   private let format: IntegerFormat
   private let plan: ScalePlan
+  private let options: QuantizationOptions
   private var result: QuantizedGraph
   /// Index in `result.values` of a value of the graph.
   private var deviceValues: [Int: Int] = [:]
@@ -34,11 +35,13 @@ struct Quantizer {
   }
 
   private init(
-    _ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat, _ options: QuantizationOptions
+    _ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat,
+    _ options: QuantizationOptions
   ) {
     self.graph = graph
     self.statistics = statistics
     self.format = format
+    self.options = options
     plan = ScalePlan(graph, statistics, format, options.scales)
     func tensor(_ name: String, _ value: Int) -> ModelTensor {
       ModelTensor(name: name, dataType: .fp32, shape: graph.values[value].shape)
@@ -245,12 +248,24 @@ extension Quantizer {
         LinearQuantizer.Term(
           $0, channels: layer.bias.count, scale: plan.scale($0.input), statistics[$0.input])
       }
-      if format.canMultiply,
-        let result = MultiplyingQuantizer(format: format, outputScale: scale).quantize(terms, bias: layer.bias)
-      {
+      let multiplying = MultiplyingQuantizer(format: format, outputScale: scale)
+      if format.canMultiply, var result = multiplying.quantize(terms, bias: layer.bias) {
+        if let corrected = corrected(layer, result.weights, { result.units[$1] / plan.scale($0.input) }),
+          let again = multiplying.quantize(terms, bias: corrected)
+        {
+          result = again
+        }
         (weights, bias, multiplier) = (result.weights, result.bias, result.multiplier)
         shift = [Int](repeating: result.shift, count: bias.count)
-      } else if let result = quantizer.quantize(terms, bias: layer.bias) {
+      } else if var result = quantizer.quantize(terms, bias: layer.bias) {
+        let unit = { (term: LinearTerm, channel: Int) in
+          scale / Double(1 << result.shift[channel]) / plan.scale(term.input)
+        }
+        if let corrected = corrected(layer, result.weights, unit),
+          let again = quantizer.quantize(terms, bias: corrected)
+        {
+          result = again
+        }
         (weights, bias, shift) = (result.weights, result.bias, result.shift)
       } else {
         throw CompileError(
@@ -265,8 +280,44 @@ extension Quantizer {
         places: term.places)
     }
     let operation = Accumulate(
-      terms: terms, bias: bias, shift: shift, multiplier: multiplier, leak: leak?.shifts ?? [], low: low, high: high)
+      terms: terms, bias: bias, shift: shift, multiplier: multiplier, leak: leak?.shifts ?? [], low: low,
+      high: high)
     return (operation, why(layer, uniform, operation) + (leak.map { ", \($0.sentence)" } ?? ""))
+  }
+
+  /// Biases that make up for what rounding the weights adds to each sum on average, padding left out of account.
+  ///
+  /// - Parameter unit: what an integer of a term's weights stands for in an output channel.
+  private func corrected(
+    _ layer: LinearLayer, _ integers: [[Int8]], _ unit: (LinearTerm, _ channel: Int) -> Double
+  ) -> [Float]? {
+    guard options.correctsBias, !graph.isQuantized else { return nil }
+    var result = layer.bias
+    for (term, integers) in zip(layer.terms, integers) {
+      let means = statistics[term.input].channelMeans
+      let weights = term.expandedWeights(channels: layer.bias.count)
+      guard term.places == .all, !means.isEmpty else { return nil }
+      let (outputs, taps) = (layer.bias.count, term.window.taps)
+      let perOutput = weights.count / outputs
+      for output in 0..<outputs {
+        let step = unit(term, output)
+        // The first input channel that the output's weights belong to.
+        let first: Int
+        switch term.weights {
+        case .dense: first = 0
+        case .grouped(_, let groups): first = output / (outputs / groups) * (perOutput / taps)
+        case .depthwise: first = output
+        case .uniform, .positional, .selection: return nil
+        }
+        var sum = 0.0
+        for index in 0..<perOutput {
+          let position = output * perOutput + index
+          sum += (Double(weights[position]) - Double(integers[position]) * step) * means[first + index / taps]
+        }
+        result[output] += Float(sum)
+      }
+    }
+    return result
   }
 
   private func why(_ layer: LinearLayer, _ uniform: ScalePlan.Uniform?, _ sum: Accumulate) -> String {
@@ -300,7 +351,9 @@ extension LinearLayer {
   fileprivate func repeatingTerms(
     _ uniform: ScalePlan.Uniform?, most: Int
   ) -> (LinearLayer, ScalePlan.Uniform?) {
-    guard var uniform, uniform.weights.joined().contains(where: { abs($0) > most }) else { return (self, uniform) }
+    guard var uniform, uniform.weights.joined().contains(where: { abs($0) > most }) else {
+      return (self, uniform)
+    }
     var result = self
     result.terms = []
     var weights: [[Int]] = []

@@ -27,7 +27,9 @@ struct ScalePlan: Sendable {
   ) {
     var scales = Self.preferredScales(graph, statistics, format)
     if kind == .powersOfTwo {
-      scales = scales.map { Double(sign: .plus, exponent: $0.exponent + ($0.significand > 1 ? 1 : 0), significand: 1) }
+      scales = scales.map {
+        Double(sign: .plus, exponent: $0.exponent + ($0.significand > 1 ? 1 : 0), significand: 1)
+      }
     }
     groups = ScaleGroups(scales)
     if graph.isQuantized {

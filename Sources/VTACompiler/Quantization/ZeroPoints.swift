@@ -14,7 +14,9 @@ enum ZeroPoints {
     var allowed = graph.values.indices.map { _ in true }
     for node in graph.nodes {
       guard case .linear(let layer) = node.operation else { continue }
-      for term in layer.terms where classes(term, graph, node.output) > classesMax { allowed[term.input] = false }
+      for term in layer.terms where classes(term, graph, node.output) > classesMax {
+        allowed[term.input] = false
+      }
     }
     // What is passed on as it is has one zero point.
     let same = graph.nodes.compactMap { node in node.passedOn.map { ($0, node.output) } }

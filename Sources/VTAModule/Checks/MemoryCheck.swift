@@ -72,7 +72,8 @@ struct MemoryCheck {
     }
     let limit = 1 << (configuration.inpBits - 1)
     guard (-limit..<limit).contains(tensor.zeroPoint) else {
-      throw ModuleError(place, "its zero point \(tensor.zeroPoint) does not fit into \(configuration.inpBits) bits")
+      throw ModuleError(
+        place, "its zero point \(tensor.zeroPoint) does not fit into \(configuration.inpBits) bits")
     }
   }
 

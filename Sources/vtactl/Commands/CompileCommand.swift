@@ -61,6 +61,12 @@ struct CompileCommand: ParsableCommand {
   @Option(help: "How sums become outputs: auto multiplies where the accelerator can, shifts never does.")
   var requantization = QuantizationOptions.Requantization.automatic
 
+  @Flag(inversion: .prefixedNo, help: "Biases make up for the mean error of rounded weights.")
+  var biasCorrection = true
+
+  @Flag(help: "Print the report as a table, as on a terminal anyway.")
+  var table = false
+
   @Flag(help: "Print the result as JSON.")
   var json = false
 
@@ -81,6 +87,7 @@ struct CompileCommand: ParsableCommand {
     options.shapes = try shapes()
     options.quantization.calibration = calibrationMethod
     options.quantization.scales = scales
+    options.quantization.correctsBias = biasCorrection
     options.quantization.requantization = requantization
     options.preprocessing = try preprocess.map(PreprocessingInput.read)
     options.labels = try labels.map(lines) ?? []
@@ -116,6 +123,7 @@ struct CompileCommand: ParsableCommand {
       module: output, bytes: module.count, target: target.description, accelerator: device,
       host: layers.count - device)
     if json { return try JSONOutput.print(result) }
+    if table || isatty(STDOUT_FILENO) == 1 { for line in compilation.report.table() { print(line) } }
     print(
       "\(output): \(result.bytes) bytes for \(result.target); \(device) layers on the accelerator, "
         + "\(result.host) on the host")

@@ -42,7 +42,8 @@ extension OperatorRow {
     let bias = node.constant(2) == nil ? [Float](repeating: 0, count: channels) : try node.floats(2)
     let groups = node.int("group", default: 1)
     var term = LinearTerm(
-      input: input, weights: .convolution(weights, groups: groups, inputs: shape[1], outputs: channels), window: window)
+      input: input, weights: .convolution(weights, groups: groups, inputs: shape[1], outputs: channels),
+      window: window)
     term.weightScales = node.constant(1)?.outputScales(channels)
     try builder.add(
       .linear(LinearLayer(terms: [term], bias: bias)), shape: [shape[0], channels, height, width], for: node)

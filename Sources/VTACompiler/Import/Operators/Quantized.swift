@@ -16,10 +16,13 @@ extension OperatorRow {
     inputs: [.any("x"), .constant("x_scale"), .optionalConstant("x_zero_point")],
     attributes: ["axis": .int, "block_size": .int],
     constraints: [
-      OperatorConstraint("a constant must be of INT8, UINT8 or INT32, with one scale or one for each entry of an axis") {
+      OperatorConstraint(
+        "a constant must be of INT8, UINT8 or INT32, with one scale or one for each entry of an axis"
+      ) {
         node in
         guard let constant = node.constant(0) else { return nil }
-        return constant.dequantized(node.constant(1), node.constant(2), axis: node.int("axis", default: 1)) == nil
+        return constant.dequantized(node.constant(1), node.constant(2), axis: node.int("axis", default: 1))
+          == nil
           ? "it is \(TensorElementType.name(Int32(constant.type))) of \(Shape.text(constant.shape)) with scales of "
             + Shape.text(node.shape(1) ?? []) : nil
       }
@@ -30,7 +33,8 @@ extension OperatorRow {
       return
     }
     guard
-      let tensor = constant.dequantized(node.constant(1), node.constant(2), axis: node.int("axis", default: 1))
+      let tensor = constant.dequantized(
+        node.constant(1), node.constant(2), axis: node.int("axis", default: 1))
     else { throw node.error("its scales do not fit") }
     builder.define(node.outputs[0], .constant(tensor))
   }
@@ -43,10 +47,13 @@ extension OperatorRow {
     ],
     attributes: windowAttributes.merging(["group": .int]) { $1 },
     constraints: [
-      .tensorScale(1, zeroPoint: 2), .tensorScale(6, zeroPoint: 7), .integerWeights(3, scale: 4, zeroPoint: 5, axis: 0),
+      .tensorScale(1, zeroPoint: 2), .tensorScale(6, zeroPoint: 7),
+      .integerWeights(3, scale: 4, zeroPoint: 5, axis: 0),
     ]
   ) { node, builder throws(CompileError) in
-    let parts = [node.operand(0), .constant(try node.weights(3, 4, 5, axis: 0)), try node.integerBias(8, x: 1, w: 4)]
+    let parts = [
+      node.operand(0), .constant(try node.weights(3, 4, 5, axis: 0)), try node.integerBias(8, x: 1, w: 4),
+    ]
     let conv = node.replacing("Conv", parts)
     try OperatorRow.conv.check(conv)
     try OperatorRow.conv.build(conv, &builder)
@@ -61,7 +68,8 @@ extension OperatorRow {
     ],
     attributes: [:],
     constraints: [
-      .tensorScale(1, zeroPoint: 2), .tensorScale(6, zeroPoint: 7), .integerWeights(3, scale: 4, zeroPoint: 5, axis: 1),
+      .tensorScale(1, zeroPoint: 2), .tensorScale(6, zeroPoint: 7),
+      .integerWeights(3, scale: 4, zeroPoint: 5, axis: 1),
     ]
   ) { node, builder throws(CompileError) in
     let product = node.replacing("MatMul", [node.operand(0), .constant(try node.weights(3, 4, 5, axis: 1))])
@@ -89,7 +97,8 @@ extension OperatorRow {
     ]
   ) { node, builder throws(CompileError) in
     let weights = try node.weights(3, 4, 5, axis: node.int("transB") != 0 ? 0 : 1)
-    let gemm = node.replacing("Gemm", [node.operand(0), .constant(weights), try node.integerBias(6, x: 1, w: 4)])
+    let gemm = node.replacing(
+      "Gemm", [node.operand(0), .constant(weights), try node.integerBias(6, x: 1, w: 4)])
     try OperatorRow.gemm.check(gemm)
     try OperatorRow.gemm.build(gemm, &builder)
     if node.constant(7) != nil { try builder.requantize(node, try node.quantization(7, 8)) }
@@ -99,7 +108,8 @@ extension OperatorRow {
     name: "QLinearAdd", mapping: "as Add, with the integers of the file (ONNX Runtime's operator)",
     inputs: [
       .activation("A"), .constant("A_scale"), .optionalConstant("A_zero_point"), .activation("B"),
-      .constant("B_scale"), .optionalConstant("B_zero_point"), .constant("C_scale"), .optionalConstant("C_zero_point"),
+      .constant("B_scale"), .optionalConstant("B_zero_point"), .constant("C_scale"),
+      .optionalConstant("C_zero_point"),
     ],
     attributes: [:],
     constraints: [
@@ -140,7 +150,8 @@ extension OperatorConstraint {
       "input \(scale) must be one positive scale, and input \(zeroPoint) one zero point of INT8 or UINT8"
     ) { node in
       node.valueQuantization(scale, zeroPoint) == nil
-        ? "they are \(Shape.text(node.shape(scale) ?? [])) and \(Shape.text(node.shape(zeroPoint) ?? []))" : nil
+        ? "they are \(Shape.text(node.shape(scale) ?? [])) and \(Shape.text(node.shape(zeroPoint) ?? []))"
+        : nil
     }
   }
 
@@ -162,17 +173,23 @@ extension ONNXNode {
     }
     // Without a zero point the type is UINT8.
     guard let zero = constant(zeroPoint) else { return ValueQuantization(scale: values[0], zeroPoint: -128) }
-    guard let integers = zero.integers, integers.count == 1, TensorElementType.isByte(zero.type) else { return nil }
+    guard let integers = zero.integers, integers.count == 1, TensorElementType.isByte(zero.type) else {
+      return nil
+    }
     let offset = zero.type == TensorElementType.uint8 ? 128 : 0
     return ValueQuantization(scale: values[0], zeroPoint: Int(integers[0]) - offset)
   }
 
   fileprivate func quantization(_ scale: Int, _ zeroPoint: Int) throws(CompileError) -> ValueQuantization {
-    guard let found = valueQuantization(scale, zeroPoint) else { throw error("its scale is no positive number") }
+    guard let found = valueQuantization(scale, zeroPoint) else {
+      throw error("its scale is no positive number")
+    }
     return found
   }
 
-  fileprivate func integerWeights(_ weights: Int, _ scale: Int, _ zeroPoint: Int, axis: Int) -> ConstantTensor? {
+  fileprivate func integerWeights(_ weights: Int, _ scale: Int, _ zeroPoint: Int, axis: Int)
+    -> ConstantTensor?
+  {
     guard let tensor = constant(weights), TensorElementType.isByte(tensor.type) else { return nil }
     return tensor.dequantized(constant(scale), constant(zeroPoint), axis: axis)
   }
