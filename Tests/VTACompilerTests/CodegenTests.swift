@@ -106,6 +106,7 @@ enum RandomGraph {
           continue
         }
         let factors = layer.bias.map { _ in Int32.random(in: 1...32767, using: &random) }
+        layer.roundsToEven = false
         layer.multiplier = Multiplier(
           preShift: Int.random(in: 0...17, using: &random), limit: factors.map { (1 << 29) / $0 },
           factor: factors)
@@ -264,6 +265,7 @@ extension Accumulate {
       shift: (0..<outputs).map { _ in same ?? Int.random(in: 0...20, using: &random) },
       leak: [[], [], [3], [2, 1, 4]].randomElement(using: &random) ?? [],
       low: Bool.random(using: &random) ? -128 : 0, high: 127)
+    roundsToEven = leak.isEmpty && shift.allSatisfy { $0 > 0 } && Bool.random(using: &random)
   }
 }
 
@@ -335,6 +337,10 @@ enum NaiveInteger {
             var part: Int32 = 0
             for amount in layer.leak { part = (part &+ sum) >> Int32(amount) }
             sum = max(sum, part)
+          }
+          if layer.roundsToEven {
+            let isEven = (sum >> Int32(layer.shift[o])) & 1 == 0
+            sum = sum &+ (1 << Int32(layer.shift[o] - 1)) &- (isEven ? 1 : 0)
           }
           if layer.roundsLate { sum = sum &+ (layer.shift[o] > 0 ? 1 << Int32(layer.shift[o] - 1) : 0) }
           let shifted = Int(sum >> Int32(layer.shift[o])) + out.zeroPoint

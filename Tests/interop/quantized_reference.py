@@ -80,6 +80,9 @@ class QuantizedNetwork:
             total += (1 << shift) >> 1
             if total.min() < -(1 << 31) or total.max() >= 1 << 31:
                 raise ValueError(f"{step['name']}: a product leaves 32 bits")
+        if step.get("rounds_to_even"):
+            even = (total >> shift) % 2 == 0
+            total += ((1 << shift) >> 1) - even
         return np.clip((total >> shift) + value["zero_point"], step["low"], step["high"])
 
     def centred(self, name, device):

@@ -17,7 +17,7 @@ struct BiasPart {
   static func parts(_ layer: Accumulate, output: Int, _ graph: QuantizedGraph) -> [BiasPart] {
     let value = graph.values[output]
     var bias = layer.bias
-    if !layer.roundsLate {
+    if !layer.roundsLate && !layer.roundsToEven {
       for channel in bias.indices { bias[channel] &+= Int32(value.zeroPoint) << Int32(layer.shift[channel]) }
     }
     let shifted = layer.terms.filter { graph.values[$0.input].zeroPoint != 0 }

@@ -11,6 +11,9 @@ struct Requantization {
   private let shiftImmediates: [Int]
   private let leak: [Int]
   private let multiplier: Multiplier?
+  private let roundsToEven: Bool
+  /// Of the output, where it is added behind the last shift.
+  private let lastZeroPoint: Int
   /// Behind a leak: half an output step and the zero point, per channel or for all.
   private let rounding: [Int32]?
   private let roundingImmediate: Int
@@ -24,8 +27,10 @@ struct Requantization {
     }
     leak = layer.leak
     multiplier = layer.multiplier
-    let zeroPoint = graph.values[output].zeroPoint
-    let halves = layer.shift.map { !layer.roundsLate ? 0 : ((1 << $0) >> 1) + zeroPoint << $0 }
+    roundsToEven = layer.roundsToEven
+    lastZeroPoint = layer.roundsToEven ? graph.values[output].zeroPoint : 0
+    let zeroPoint = layer.roundsToEven ? 0 : graph.values[output].zeroPoint
+    let halves = layer.shift.map { !layer.roundsLate && !layer.roundsToEven ? 0 : ((1 << $0) >> 1) + zeroPoint << $0 }
     let isSame = halves.allSatisfy { $0 == halves[0] && Limits.immediate.contains($0) }
     roundingImmediate = isSame ? halves[0] : 0
     rounding = isSame ? nil : halves.map { Int32($0) }
@@ -62,11 +67,12 @@ struct Requantization {
   var passCount: Int {
     bias.count + (multiplier == nil ? 0 : 4) + (rounding == nil ? 0 : 1) + shiftPasses.count
       + (leak.isEmpty ? 0 : 2 * leak.count + 1) + (roundingImmediate == 0 ? 0 : 1)
-      + shiftImmediates.count + 2
+      + shiftImmediates.count + 2 + (roundsToEven ? 8 + shiftPasses.count + shiftImmediates.count : 0)
+      + (lastZeroPoint == 0 ? 0 : 1)
   }
 
   /// How many times the tile of sums has to fit into the accumulator.
-  var tileCopies: Int { leak.isEmpty ? 1 : 2 }
+  var tileCopies: Int { leak.isEmpty && !roundsToEven ? 1 : 2 }
 
   /// In the order of use.
   private var constants: [[Int32]] {
@@ -94,13 +100,16 @@ struct Requantization {
     var last: ProgramBuilder.Producer?
     var source = constants
     let pixels = rows.count * columns.count
-    func withConstants(_ opcode: ALUOpcode) {
+    func withConstants(_ opcode: ALUOpcode, _ constant: Int, at target: Int) {
       last = builder.compute(
         .alu(opcode, .accumulator),
         [
           NestDimension(extent: blocks, dst: pixels, src: tilesPerBlock),
           NestDimension(extent: pixels, dst: 1, src: 0),
-        ], base: MicroOp(dst: base, src: source))
+        ], base: MicroOp(dst: target, src: constant))
+    }
+    func withConstants(_ opcode: ALUOpcode) {
+      withConstants(opcode, source, at: base)
       source += 1
     }
     func withTile(_ opcode: ALUOpcode, _ target: Int, _ source: Int) {
@@ -128,10 +137,21 @@ struct Requantization {
       withImmediate(.shr, amount, at: copy)
     }
     if !leak.isEmpty { withTile(.max, base, copy) }
+    if roundsToEven {
+      // −1 where the quotient is even: its lowest bit, inverted, fills the word.
+      withTile(.add, copy, base)
+      let shifts = source + (rounding == nil ? 0 : 1)
+      for index in shiftPasses.indices { withConstants(.shr, shifts + index, at: copy) }
+      for amount in shiftImmediates { withImmediate(.shr, amount, at: copy) }
+      withImmediate(.add, 1, at: copy)
+      for amount in [-16, -15, 15, 15, 1] { withImmediate(.shr, amount, at: copy) }
+      withTile(.add, base, copy)
+    }
     if rounding != nil { withConstants(.add) }
     if roundingImmediate != 0 { withImmediate(.add, roundingImmediate, at: base) }
     for _ in shiftPasses { withConstants(.shr) }
     for amount in shiftImmediates { withImmediate(.shr, amount, at: base) }
+    if lastZeroPoint != 0 { withImmediate(.add, lastZeroPoint, at: base) }
     withImmediate(.min, high, at: base)
     withImmediate(.max, low, at: base)
     return last

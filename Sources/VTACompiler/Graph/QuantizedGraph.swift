@@ -96,6 +96,9 @@ package struct Accumulate: Sendable {
   /// A slope as shifts: `t = acc`, for each amount `t = t >> amount`, and between them `t = t + acc`; then
   /// `acc = max(acc, t)`. Empty for none.
   package var leak: [Int]
+  /// Halves go to the even integer, as in ONNX, instead of up; all shifts are at least 1 then, and there is neither leak nor
+  /// multiplier.
+  package var roundsToEven = false
   package var low: Int
   package var high: Int
 

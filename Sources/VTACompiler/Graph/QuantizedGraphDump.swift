@@ -46,6 +46,7 @@ package struct QuantizedGraphDump {
         entry.factor = add(Tensor(multiplier.factor, shape: [multiplier.factor.count]), "\(stem).factor.npy")
       }
       entry.leak = sum.leak.isEmpty ? nil : sum.leak
+      entry.roundsToEven = sum.roundsToEven ? true : nil
       (entry.low, entry.high) = (sum.low, sum.high)
     case .maxPool(let pool, let output):
       entry.operation = "max_pool"
@@ -188,6 +189,7 @@ private struct StepEntry: Encodable {
   var limit: String?
   var factor: String?
   var leak: [Int]?
+  var roundsToEven: Bool?
   var kernel: [Int]?
   var stride: [Int]?
   var padding: [Int]?
@@ -205,6 +207,7 @@ private struct StepEntry: Encodable {
       stride,
       padding, low, high, shape, axis, permutation, function, alpha, beta
     case preShift = "pre_shift"
+    case roundsToEven = "rounds_to_even"
   }
 }
 

@@ -279,9 +279,14 @@ extension Quantizer {
         kernel: term.window.kernel.pair, stride: term.window.stride.pair, padding: term.window.padding,
         places: term.places)
     }
-    let operation = Accumulate(
+    var operation = Accumulate(
       terms: terms, bias: bias, shift: shift, multiplier: multiplier, leak: leak?.shifts ?? [], low: low,
       high: high)
+    // What a quantized model computes is kept to the last bit where shifts can express it.
+    if graph.isQuantized, multiplier == nil, leak == nil, shift.allSatisfy({ $0 > 0 }) {
+      operation.roundsToEven = true
+      for channel in shift.indices { operation.bias[channel] &-= 1 << Int32(shift[channel] - 1) }
+    }
     return (operation, why(layer, uniform, operation) + (leak.map { ", \($0.sentence)" } ?? ""))
   }
 
