@@ -46,6 +46,10 @@ package struct CompileReport: Sendable, Encodable {
     package let leastBytes: Int?
     /// Share of the accumulator that tiles and constants take.
     package let accumulatorUse: Double?
+    /// Of the tensor that it computes, for the first calibration sample; `nil` where it was not measured.
+    package var error: LayerError?
+    /// Name of that tensor.
+    let tensor: String?
 
     enum CodingKeys: String, CodingKey {
       case name, op, why, schedule
@@ -53,6 +57,7 @@ package struct CompileReport: Sendable, Encodable {
       case utilisation = "gemm_utilisation"
       case leastBytes = "least_dram_bytes"
       case accumulatorUse = "accumulator_use"
+      case error = "sqnr_db"
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -65,11 +70,12 @@ package struct CompileReport: Sendable, Encodable {
       try container.encodeIfPresent(utilisation, forKey: .utilisation)
       try container.encodeIfPresent(leastBytes, forKey: .leastBytes)
       try container.encodeIfPresent(accumulatorUse, forKey: .accumulatorUse)
+      try container.encodeIfPresent(error, forKey: .error)
       try counts.encode(to: encoder)
     }
   }
 
-  package let layers: [LayerEntry]
+  package private(set) var layers: [LayerEntry]
   /// The sums over all layers.
   package let totals: Counts
 
@@ -102,17 +108,26 @@ package struct CompileReport: Sendable, Encodable {
         leastBytes: note?.leastBytes,
         accumulatorUse: note.flatMap {
           $0.accumulators > 0 ? Double($0.accumulators) / Double(configuration.depth(.acc)) : nil
-        })
+        }, tensor: note.flatMap { $0.output.map { module.deviceTensors[$0].name } })
     }
     self.totals = totals
+  }
+
+  /// Notes the errors of tensors, by their name.
+  package mutating func note(_ errors: [String: LayerError]) {
+    for index in layers.indices { layers[index].error = layers[index].tensor.flatMap { errors[$0] } }
   }
 
   /// The report as a table of lines, for a terminal.
   package func table() -> [String] {
     func percent(_ share: Double?) -> String { share.map { "\(Int(($0 * 100).rounded()))%" } ?? "" }
+    func decibels(_ value: Double?) -> String {
+      value.map { "\(Double(Int(($0 * 10).rounded())) / 10)" } ?? ""
+    }
     func text(_ number: Int) -> String { String(number) }
     let header = [
-      "layer", "operators", "GEMM", "used", "ALU", "instr.", "uops", "DRAM", "least", "schedule or reason",
+      "layer", "operators", "GEMM", "used", "ALU", "instr.", "uops", "DRAM", "least", "dB", "all dB",
+      "schedule or reason",
     ]
     let rows = layers.map { layer in
       let isHost = layer.place == "host"
@@ -122,13 +137,14 @@ package struct CompileReport: Sendable, Encodable {
         isHost ? "" : text(counts.aluSteps), isHost ? "" : text(counts.instructions),
         isHost ? "" : text(counts.microOps), isHost ? "" : text(counts.bytes.total),
         percent(layer.leastBytes.map { Double($0) / Double(max(1, counts.bytes.total)) }),
+        decibels(layer.error?.own), decibels(layer.error?.accumulated),
         layer.schedule ?? layer.why,
       ]
     }
     let sum = [
       "all", "", text(totals.gemmSteps), "", text(totals.aluSteps), text(totals.instructions),
       text(totals.microOps),
-      text(totals.bytes.total), "", "",
+      text(totals.bytes.total), "", "", "", "",
     ]
     let all = [header] + rows + [sum]
     let widths = header.indices.map { column in min(28, all.map { $0[column].count }.max() ?? 0) }

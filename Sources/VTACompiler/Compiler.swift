@@ -28,8 +28,10 @@ package struct CompilerOptions {
 /// A compiled model and what is known about it.
 package struct Compilation: Sendable {
   package let module: Module
-  package let report: CompileReport
+  package var report: CompileReport
   package let quantized: QuantizedGraph
+  /// For the errors of layers; `nil` without calibration samples.
+  package let measure: ErrorMeasure?
 }
 
 /// ONNX in, module out.
@@ -42,7 +44,7 @@ package enum Compiler {
     _ model: [UInt8], modelDirectory: FilePath?, options: CompilerOptions,
     progress: (String) -> Void = { _ in }
   ) throws(CompileError) -> Compilation {
-    let quantized = try quantize(
+    let (quantized, measure) = try quantizeWithMeasure(
       model, modelDirectory: modelDirectory, options: options, progress: progress)
     progress("generating code")
     do {
@@ -52,7 +54,8 @@ package enum Compiler {
       ) { done, count in
         progress("generating code: \(done) of \(count) layers")
       }
-      return Compilation(module: module, report: try CompileReport(module, notes), quantized: quantized)
+      return Compilation(
+        module: module, report: try CompileReport(module, notes), quantized: quantized, measure: measure)
     } catch {
       throw CompileError("target \(options.target.description)", String(describing: error))
     }
@@ -63,6 +66,12 @@ package enum Compiler {
     _ model: [UInt8], modelDirectory: FilePath?, options: CompilerOptions,
     progress: (String) -> Void = { _ in }
   ) throws(CompileError) -> QuantizedGraph {
+    try quantizeWithMeasure(model, modelDirectory: modelDirectory, options: options, progress: progress).graph
+  }
+
+  private static func quantizeWithMeasure(
+    _ model: [UInt8], modelDirectory: FilePath?, options: CompilerOptions, progress: (String) -> Void
+  ) throws(CompileError) -> (graph: QuantizedGraph, measure: ErrorMeasure?) {
     progress("importing")
     var graph = try ONNXImporter.graph(
       model, name: options.name, folder: modelDirectory, shapes: options.shapes)
@@ -76,7 +85,7 @@ package enum Compiler {
     if graph.needsNoCalibration {
       progress("quantizing")
       let statistics = graph.values.map { _ in ActivationStatistics() }
-      return try Quantizer.quantize(graph, statistics, format, options.quantization)
+      return (try Quantizer.quantize(graph, statistics, format, options.quantization).graph, nil)
     }
     let samples = try calibrationSamples(for: graph, options)
     let calibration = try Calibration(
@@ -85,7 +94,8 @@ package enum Compiler {
       progress("calibrating: \(done) of \(count) samples")
     }
     progress("quantizing")
-    return try Quantizer.quantize(graph, calibration.statistics, format, options.quantization)
+    let result = try Quantizer.quantize(graph, calibration.statistics, format, options.quantization)
+    return (result.graph, ErrorMeasure(graph: result.fused, sample: calibration.firstSample))
   }
 
   private static func calibrationSamples(

@@ -127,7 +127,7 @@ import VTAModule
     let input = try #require(entry.inputs["x"])
     let samples = ["x": Tensor(input.values, shape: input.shape)]
     let statistics = try Calibration(graph, samples: samples, format) { _, _ in }.statistics
-    let quantized = try Quantizer.quantize(graph, statistics, format)
+    let quantized = try Quantizer.quantize(graph, statistics, format).graph
     guard case .quantize(_, let first) = quantized.steps[0].operation else {
       Issue.record("the input is not quantized first")
       return

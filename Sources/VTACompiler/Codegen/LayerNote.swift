@@ -9,8 +9,10 @@ package struct LayerNote: Hashable, Sendable {
   var products = 0
   /// Every input, weight, constant and output once.
   var leastBytes = 0
-  /// Elements of a scratchpad that a tile takes, of how many.
+  /// Elements of the accumulator that tiles and constants take.
   var accumulators = 0
+  /// Index of the device tensor that it computes.
+  var output: Int?
 }
 
 extension LayerSchedule {
@@ -26,7 +28,7 @@ extension LayerEmitter {
   func note(_ plan: AccumulatePlan, _ schedule: LayerSchedule) -> LayerNote {
     let value = graph.values[plan.output]
     let (tiling, requantization) = (schedule.tiling, plan.requantization)
-    var note = LayerNote(schedule: schedule.text)
+    var note = LayerNote(schedule: schedule.text, output: plan.output)
     note.accumulators =
       schedule.contexts * tiling.outputBlocks * tiling.rows * tiling.columns * requantization.tileCopies
       + requantization.tilesPerBlock * tiling.outputBlocks
@@ -49,7 +51,7 @@ extension LayerEmitter {
   }
 
   func note(_ pool: MaxPool, output: Int, _ schedule: LayerSchedule) -> LayerNote {
-    LayerNote(schedule: schedule.text, leastBytes: bytes(pool.input) + bytes(output))
+    LayerNote(schedule: schedule.text, leastBytes: bytes(pool.input) + bytes(output), output: output)
   }
 
   private func bytes(_ value: Int) -> Int { Int(clamping: tensors[value].byteCount(configuration)) }

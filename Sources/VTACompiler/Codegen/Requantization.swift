@@ -30,7 +30,9 @@ struct Requantization {
     roundsToEven = layer.roundsToEven
     lastZeroPoint = layer.roundsToEven ? graph.values[output].zeroPoint : 0
     let zeroPoint = layer.roundsToEven ? 0 : graph.values[output].zeroPoint
-    let halves = layer.shift.map { !layer.roundsLate && !layer.roundsToEven ? 0 : ((1 << $0) >> 1) + zeroPoint << $0 }
+    let halves = layer.shift.map {
+      !layer.roundsLate && !layer.roundsToEven ? 0 : ((1 << $0) >> 1) + zeroPoint << $0
+    }
     let isSame = halves.allSatisfy { $0 == halves[0] && Limits.immediate.contains($0) }
     roundingImmediate = isSame ? halves[0] : 0
     rounding = isSame ? nil : halves.map { Int32($0) }

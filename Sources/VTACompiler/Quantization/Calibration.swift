@@ -6,6 +6,8 @@ internal import VTAModule
 struct Calibration {
   /// By value of the graph.
   let statistics: [ActivationStatistics]
+  /// Elements of each input of the graph.
+  let firstSample: [[Float]]
 
   /// - Parameters:
   ///   - samples: per graph input an array whose first axis counts samples; other arrays are ignored.
@@ -15,6 +17,7 @@ struct Calibration {
     _ format: IntegerFormat, progress: (_ done: Int, _ count: Int) -> Void
   ) throws(CompileError) {
     let inputs = try CalibrationSamples(graph, samples)
+    firstSample = inputs[0]
     let executor = FloatExecutor(graph)
     let passes = method == .minMax ? 1 : 2
     var statistics = [ActivationStatistics](repeating: ActivationStatistics(), count: graph.values.count)

@@ -16,11 +16,13 @@ struct Quantizer {
   private var stepNames = UniqueNames()
   private var valueNames = UniqueNames()
 
+  /// - Returns: the integer network, and the float network that it is made of layer by layer.
+  ///
   /// - Parameter graph: simplified; see ``Graph/removeReshapes()`` and ``Graph/foldScalesAndClips()``.
   static func quantize(
     _ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat,
     _ options: QuantizationOptions = QuantizationOptions()
-  ) throws(CompileError) -> QuantizedGraph {
+  ) throws(CompileError) -> (graph: QuantizedGraph, fused: Graph) {
     var graph = graph
     graph.fuseAdditions(statistics, format)
     var quantizer = Quantizer(graph, statistics, format, options)
@@ -31,7 +33,7 @@ struct Quantizer {
         "value \(quoted(value.name))", "its range in the calibration samples is beyond float32",
         remedy: "check the samples and the weights")
     }
-    return quantizer.result
+    return (quantizer.result, graph)
   }
 
   private init(

@@ -5,7 +5,7 @@ private import VTA
 private import VTACompiler
 private import VTAModule
 
-struct CompileCommand: ParsableCommand {
+struct CompileCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compile", abstract: "Compiles an ONNX model to a .vtab module.",
     discussion: "Float models need calibration samples, from which the ranges of all activations are taken.")
@@ -79,7 +79,7 @@ struct CompileCommand: ParsableCommand {
     let host: Int
   }
 
-  func run() throws {
+  func run() async throws {
     let target = try TargetInput.read(target)
     var options = CompilerOptions(
       name: URL(filePath: model).deletingPathExtension().lastPathComponent,
@@ -94,7 +94,7 @@ struct CompileCommand: ParsableCommand {
     options.calibration = try calibration.map { try CalibrationInput.reader($0, options.preprocessing) }
     let bytes = try FileInput.read(model)
     let progress = Progress()
-    let compilation: Compilation
+    var compilation: Compilation
     do {
       defer { progress.end() }
       compilation = try Compiler.compile(
@@ -103,10 +103,24 @@ struct CompileCommand: ParsableCommand {
     } catch {
       throw Failure(model, error)
     }
-    try write(compilation, target)
+    let showsTable = !json && (table || isatty(STDOUT_FILENO) == 1)
+    if report != nil || showsTable { try await measure(&compilation) }
+    try write(compilation, target, showsTable)
   }
 
-  private func write(_ compilation: Compilation, _ target: Target) throws {
+  /// Runs the module on the simulator, for the errors of its layers.
+  private func measure(_ compilation: inout Compilation) async throws {
+    guard let measure = compilation.measure else { return }
+    let runner = try await LocalRunner(module: compilation.module, device: "sim", path: model)
+    let outcome: RunOutcome
+    do { outcome = try await runner.run(measure.inputs, dumpTensors: true) } catch {
+      throw Failure(model, error)
+    }
+    let tensors = Dictionary(uniqueKeysWithValues: outcome.deviceTensors.map { ($0.name, $0.tensor) })
+    compilation.report.note(measure.errors(tensors, compilation.module.deviceTensors))
+  }
+
+  private func write(_ compilation: Compilation, _ target: Target, _ showsTable: Bool) throws {
     if let dumpQuantized {
       let dump = QuantizedGraphDump(
         compilation.quantized, activationBits: target.configuration.inpBits)
@@ -123,7 +137,7 @@ struct CompileCommand: ParsableCommand {
       module: output, bytes: module.count, target: target.description, accelerator: device,
       host: layers.count - device)
     if json { return try JSONOutput.print(result) }
-    if table || isatty(STDOUT_FILENO) == 1 { for line in compilation.report.table() { print(line) } }
+    if showsTable { for line in compilation.report.table() { print(line) } }
     print(
       "\(output): \(result.bytes) bytes for \(result.target); \(device) layers on the accelerator, "
         + "\(result.host) on the host")
