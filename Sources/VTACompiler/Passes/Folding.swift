@@ -2,6 +2,13 @@ extension Graph {
   /// Folds layers that only scale, shift or clip each channel (BatchNormalization, a constant Add, Relu, LeakyRelu, Clip) into
   /// the layer that computes their input, if nothing else reads it.
   mutating func foldScalesAndClips() throws(CompileError) {
+    // A clip keeps the integers of a quantized model.
+    for node in nodes {
+      guard case .linear(let layer) = node.operation, let input = layer.perChannelInput, layer.isClip,
+        values[node.output].quantization == nil
+      else { continue }
+      values[node.output].quantization = values[input].quantization
+    }
     let uses = consumers().map(\.count)
     let outputs = Set(outputs.map(\.value))
     var result: [GraphNode] = []

@@ -46,8 +46,8 @@ struct MultiplyingQuantizer {
     let rounding = factors.multiplier.preShift > 0 ? 1 << (factors.multiplier.preShift - 1) : 0
     for channel in bias.indices {
       let value = (Double(bias[channel]) / units[channel]).rounded(.toNearestOrEven) + Double(rounding)
+      guard abs(value) + Double(sums[channel]) * Double(format.span) < Double(Int32.max) else { return nil }
       result.bias.append(Int32(value))
-      guard abs(value) + Double(sums[channel] * format.span) < Double(Int32.max) else { return nil }
     }
     return result
   }

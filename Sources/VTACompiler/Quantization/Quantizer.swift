@@ -240,10 +240,10 @@ extension Quantizer {
       bias = layer.bias.map { quantizer.integerBias($0, shift: uniform.shift) }
       shift = [Int](repeating: uniform.shift, count: bias.count)
     } else {
-      guard !layer.terms.contains(where: \.isPositional) else {
+      guard !layer.terms.contains(where: \.needsGivenWeights) else {
         throw CompileError(
           "\(node.operators[0]) \(quoted(node.name))",
-          "the divisors at its edges and inside, or the ranges of its input and output, differ too much for "
+          "the divisors at its edges and inside, or the ranges of its inputs and output, differ too much for "
             + "weights of \(format.weightBits) bits")
       }
       let terms = layer.terms.map {
@@ -377,7 +377,13 @@ extension LinearLayer {
 }
 
 extension LinearTerm {
-  fileprivate var isPositional: Bool { if case .positional = weights { true } else { false } }
+  /// That its weights are no free ones, however they are expressed.
+  fileprivate var needsGivenWeights: Bool {
+    switch weights {
+    case .positional, .selection: true
+    case .dense, .grouped, .depthwise, .uniform: false
+    }
+  }
 
   fileprivate func kind(_ integers: [Int8]) -> AccumulateTerm.Weights {
     switch weights {
