@@ -24,6 +24,8 @@ package struct QuantizationOptions: Hashable, Sendable {
   package var calibration = CalibrationMethod.minMax
   package var scales = Scales.free
   package var requantization = Requantization.automatic
+  /// Ranges of channels are evened out between layers.
+  package var equalizes = false
   /// Biases make up for the mean error of rounded weights.
   package var correctsBias = true
 

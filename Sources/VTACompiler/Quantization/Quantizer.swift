@@ -23,7 +23,8 @@ struct Quantizer {
     _ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat,
     _ options: QuantizationOptions = QuantizationOptions()
   ) throws(CompileError) -> (graph: QuantizedGraph, fused: Graph) {
-    var graph = graph
+    var (graph, statistics) = (graph, statistics)
+    if options.equalizes, !graph.isQuantized { graph.equalizeChannels(&statistics) }
     graph.fuseAdditions(statistics, format)
     var quantizer = Quantizer(graph, statistics, format, options)
     for (index, node) in graph.nodes.enumerated() { try quantizer.lower(node, index) }

@@ -61,6 +61,9 @@ struct CompileCommand: AsyncParsableCommand {
   @Option(help: "How sums become outputs: auto multiplies where the accelerator can, shifts never does.")
   var requantization = QuantizationOptions.Requantization.automatic
 
+  @Flag(inversion: .prefixedNo, help: "Ranges of channels are evened out between layers.")
+  var equalization = false
+
   @Flag(inversion: .prefixedNo, help: "Biases make up for the mean error of rounded weights.")
   var biasCorrection = true
 
@@ -88,6 +91,7 @@ struct CompileCommand: AsyncParsableCommand {
     options.quantization.calibration = calibrationMethod
     options.quantization.scales = scales
     options.quantization.correctsBias = biasCorrection
+    options.quantization.equalizes = equalization
     options.quantization.requantization = requantization
     options.preprocessing = try preprocess.map(PreprocessingInput.read)
     options.labels = try labels.map(lines) ?? []
