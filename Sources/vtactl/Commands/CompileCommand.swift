@@ -2,7 +2,7 @@ internal import ArgumentParser
 private import Foundation
 private import SystemPackage
 private import VTA
-private import VTACompiler
+internal import VTACompiler
 private import VTAModule
 
 struct CompileCommand: AsyncParsableCommand {
