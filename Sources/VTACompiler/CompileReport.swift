@@ -8,12 +8,14 @@ package struct CompileReport: Sendable, Encodable {
     package private(set) var gemmSteps = 0
     package private(set) var aluSteps = 0
     package private(set) var instructions = 0
+    package private(set) var microOps = 0
     package private(set) var bytes = Bytes()
 
     enum CodingKeys: String, CodingKey {
       case gemmSteps = "gemm_steps"
       case aluSteps = "alu_steps"
       case instructions
+      case microOps = "micro_ops"
       case bytes = "dram_bytes"
     }
   }
@@ -25,6 +27,8 @@ package struct CompileReport: Sendable, Encodable {
     package var acc = 0
     package var uop = 0
     package var out = 0
+
+    package var total: Int { inp + wgt + acc + uop + out }
   }
 
   package struct LayerEntry: Sendable, Encodable {
@@ -34,10 +38,26 @@ package struct CompileReport: Sendable, Encodable {
     package let place: String
     package let why: String
     package let counts: Counts
+    /// Tile, loop order and contexts; `nil` on the host, as are the numbers below.
+    package let schedule: String?
+    /// Share of the array's products that are the layer's own; `nil` also where nothing is multiplied.
+    package let utilisation: Double?
+    /// Every input, weight, constant and output once.
+    package let leastBytes: Int?
+    /// Share of the accumulator that tiles and constants take.
+    package let accumulatorUse: Double?
+    /// Of the tensor that it computes, for the first calibration sample; `nil` where it was not measured.
+    package var error: LayerError?
+    /// Name of that tensor.
+    let tensor: String?
 
     enum CodingKeys: String, CodingKey {
-      case name, op, why
+      case name, op, why, schedule
       case place = "where"
+      case utilisation = "gemm_utilisation"
+      case leastBytes = "least_dram_bytes"
+      case accumulatorUse = "accumulator_use"
+      case error = "sqnr_db"
     }
 
     package func encode(to encoder: any Encoder) throws {
@@ -46,16 +66,21 @@ package struct CompileReport: Sendable, Encodable {
       try container.encode(op, forKey: .op)
       try container.encode(place, forKey: .place)
       try container.encode(why, forKey: .why)
+      try container.encodeIfPresent(schedule, forKey: .schedule)
+      try container.encodeIfPresent(utilisation, forKey: .utilisation)
+      try container.encodeIfPresent(leastBytes, forKey: .leastBytes)
+      try container.encodeIfPresent(accumulatorUse, forKey: .accumulatorUse)
+      try container.encodeIfPresent(error, forKey: .error)
       try counts.encode(to: encoder)
     }
   }
 
-  package let layers: [LayerEntry]
+  package private(set) var layers: [LayerEntry]
   /// The sums over all layers.
   package let totals: Counts
 
   /// - Throws: if a program of the module does not decode, which no compiled one does.
-  init(_ module: Module) throws {
+  init(_ module: Module, _ notes: [LayerNote]) throws {
     let set = try InstructionSet(
       configuration: module.target.configuration, revision: module.target.profile.revision)
     let programs = try module.programs.map { program in
@@ -72,10 +97,65 @@ package struct CompileReport: Sendable, Encodable {
         counts = Counts(ProgramStatistics(stream, module.target.configuration))
       }
       totals.add(counts)
+      let note = layer.place == .accelerator ? notes[index] : nil
+      let configuration = module.target.configuration
+      let perStep = configuration.block * configuration.block
+      let slots = counts.gemmSteps * perStep
       return LayerEntry(
-        name: layer.name, op: layer.op, place: layer.place.rawValue, why: layer.why, counts: counts)
+        name: layer.name, op: layer.op, place: layer.place.rawValue, why: layer.why, counts: counts,
+        schedule: note?.schedule,
+        utilisation: note.flatMap { $0.products > 0 ? Double($0.products) / Double(max(slots, 1)) : nil },
+        leastBytes: note?.leastBytes,
+        accumulatorUse: note.flatMap {
+          $0.accumulators > 0 ? Double($0.accumulators) / Double(configuration.depth(.acc)) : nil
+        }, tensor: note.flatMap { $0.output.map { module.deviceTensors[$0].name } })
     }
     self.totals = totals
+  }
+
+  /// Notes the errors of tensors, by their name.
+  package mutating func note(_ errors: [String: LayerError]) {
+    for index in layers.indices { layers[index].error = layers[index].tensor.flatMap { errors[$0] } }
+  }
+
+  /// The report as a table of lines, for a terminal.
+  package func table() -> [String] {
+    func percent(_ share: Double?) -> String { share.map { "\(Int(($0 * 100).rounded()))%" } ?? "" }
+    func decibels(_ value: Double?) -> String {
+      value.map { "\(Double(Int(($0 * 10).rounded())) / 10)" } ?? ""
+    }
+    func text(_ number: Int) -> String { String(number) }
+    let header = [
+      "layer", "operators", "GEMM", "used", "ALU", "instr.", "uops", "DRAM", "least", "dB", "all dB",
+      "schedule or reason",
+    ]
+    let rows = layers.map { layer in
+      let isHost = layer.place == "host"
+      let counts = layer.counts
+      return [
+        layer.name, layer.op, isHost ? "host" : text(counts.gemmSteps), percent(layer.utilisation),
+        isHost ? "" : text(counts.aluSteps), isHost ? "" : text(counts.instructions),
+        isHost ? "" : text(counts.microOps), isHost ? "" : text(counts.bytes.total),
+        percent(layer.leastBytes.map { Double($0) / Double(max(1, counts.bytes.total)) }),
+        decibels(layer.error?.own), decibels(layer.error?.accumulated),
+        layer.schedule ?? layer.why,
+      ]
+    }
+    let sum = [
+      "all", "", text(totals.gemmSteps), "", text(totals.aluSteps), text(totals.instructions),
+      text(totals.microOps),
+      text(totals.bytes.total), "", "", "", "",
+    ]
+    let all = [header] + rows + [sum]
+    let widths = header.indices.map { column in min(28, all.map { $0[column].count }.max() ?? 0) }
+    return all.map { row in
+      row.enumerated().map { column, cell in
+        if column == header.count - 1 { return cell }
+        let cut = cell.count > widths[column] ? String(cell.prefix(widths[column] - 1)) + "…" : cell
+        let space = String(repeating: " ", count: widths[column] - cut.count)
+        return column < 2 ? cut + space : space + cut
+      }.joined(separator: "  ")
+    }
   }
 
   /// The report as JSON with a line end.
@@ -92,6 +172,7 @@ extension CompileReport.Counts {
     gemmSteps = statistics.gemmSteps
     aluSteps = statistics.aluSteps
     instructions = statistics.instructions
+    microOps = statistics.microOpsLoaded
     func count(_ memory: MemoryType) -> Int { statistics.dramBytes[memory] ?? 0 }
     bytes = CompileReport.Bytes(
       inp: count(.inp), wgt: count(.wgt), acc: count(.acc), uop: count(.uop), out: count(.out))
@@ -101,6 +182,7 @@ extension CompileReport.Counts {
     gemmSteps += other.gemmSteps
     aluSteps += other.aluSteps
     instructions += other.instructions
+    microOps += other.microOps
     bytes.inp += other.bytes.inp
     bytes.wgt += other.bytes.wgt
     bytes.acc += other.bytes.acc

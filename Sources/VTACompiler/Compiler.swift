@@ -14,6 +14,7 @@ package struct CompilerOptions {
   /// Calibration samples for the model's inputs: arrays by input name, whose first axis counts samples. Called once,
   /// after import; what it throws becomes the error of the compilation.
   package var calibration: (([ModelTensor]) throws -> [String: Tensor])?
+  package var quantization = QuantizationOptions()
   package var preprocessing: Preprocessing?
   package var labels: [String] = []
 
@@ -27,8 +28,10 @@ package struct CompilerOptions {
 /// A compiled model and what is known about it.
 package struct Compilation: Sendable {
   package let module: Module
-  package let report: CompileReport
+  package var report: CompileReport
   package let quantized: QuantizedGraph
+  /// For the errors of layers; `nil` without calibration samples.
+  package let measure: ErrorMeasure?
 }
 
 /// ONNX in, module out.
@@ -41,14 +44,18 @@ package enum Compiler {
     _ model: [UInt8], modelDirectory: FilePath?, options: CompilerOptions,
     progress: (String) -> Void = { _ in }
   ) throws(CompileError) -> Compilation {
-    let quantized = try quantize(
+    let (quantized, measure) = try quantizeWithMeasure(
       model, modelDirectory: modelDirectory, options: options, progress: progress)
     progress("generating code")
     do {
-      let module = try CodeGenerator.generate(
+      let (module, notes) = try CodeGenerator.generateWithNotes(
         quantized, target: options.target, name: options.name, producer: options.producer,
-        preprocessing: options.preprocessing, labels: options.labels)
-      return Compilation(module: module, report: try CompileReport(module), quantized: quantized)
+        preprocessing: options.preprocessing, labels: options.labels
+      ) { done, count in
+        progress("generating code: \(done) of \(count) layers")
+      }
+      return Compilation(
+        module: module, report: try CompileReport(module, notes), quantized: quantized, measure: measure)
     } catch {
       throw CompileError("target \(options.target.description)", String(describing: error))
     }
@@ -59,6 +66,12 @@ package enum Compiler {
     _ model: [UInt8], modelDirectory: FilePath?, options: CompilerOptions,
     progress: (String) -> Void = { _ in }
   ) throws(CompileError) -> QuantizedGraph {
+    try quantizeWithMeasure(model, modelDirectory: modelDirectory, options: options, progress: progress).graph
+  }
+
+  private static func quantizeWithMeasure(
+    _ model: [UInt8], modelDirectory: FilePath?, options: CompilerOptions, progress: (String) -> Void
+  ) throws(CompileError) -> (graph: QuantizedGraph, measure: ErrorMeasure?) {
     progress("importing")
     var graph = try ONNXImporter.graph(
       model, name: options.name, folder: modelDirectory, shapes: options.shapes)
@@ -66,13 +79,23 @@ package enum Compiler {
     graph.foldPads()
     try graph.foldScalesAndClips()
     try InterfaceCheck(graph).check(options)
+    let format = IntegerFormat(
+      options.target.configuration,
+      canMultiply: options.target.profile.hasMultiply && options.quantization.requantization == .automatic)
+    if graph.needsNoCalibration {
+      progress("quantizing")
+      let statistics = graph.values.map { _ in ActivationStatistics() }
+      return (try Quantizer.quantize(graph, statistics, format, options.quantization).graph, nil)
+    }
     let samples = try calibrationSamples(for: graph, options)
-    let calibration = try Calibration(graph, samples: samples) { done, count in
+    let calibration = try Calibration(
+      graph, samples: samples, method: options.quantization.calibration, format
+    ) { done, count in
       progress("calibrating: \(done) of \(count) samples")
     }
     progress("quantizing")
-    return try Quantizer.quantize(
-      graph, calibration.statistics, configuration: options.target.configuration)
+    let result = try Quantizer.quantize(graph, calibration.statistics, format, options.quantization)
+    return (result.graph, ErrorMeasure(graph: result.fused, sample: calibration.firstSample))
   }
 
   private static func calibrationSamples(

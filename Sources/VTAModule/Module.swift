@@ -90,14 +90,16 @@ package struct DeviceTensor: Hashable, Sendable {
   package var channels: Int
   package var height: Int
   package var width: Int
-  /// Real value of one step; the zero point is 0.
+  /// Real value of one step.
   package var scale: Float
+  /// The integer that stands for 0; within INP's signed range.
+  package var zeroPoint: Int
   /// How the host spreads it out; `nil` if it lies as it is.
   package var unfolding: Unfolding?
 
   package init(
     name: String, region: Int, byteOffset: UInt64, channels: Int, height: Int, width: Int,
-    scale: Float, unfolding: Unfolding? = nil
+    scale: Float, zeroPoint: Int = 0, unfolding: Unfolding? = nil
   ) {
     self.name = name
     self.region = region
@@ -106,6 +108,7 @@ package struct DeviceTensor: Hashable, Sendable {
     self.height = height
     self.width = width
     self.scale = scale
+    self.zeroPoint = zeroPoint
     self.unfolding = unfolding
   }
 
@@ -128,7 +131,7 @@ package struct DeviceTensor: Hashable, Sendable {
 
 /// A tensor of few channels, spread out so that a kernel's neighbouring positions share the lanes of one element: channel
 /// `(i · columns + j) · channels + c` of element (y, x) is channel c at row `y · rowStep + i − top` and column
-/// `x · columnStep + j − left`, zero outside the tensor. Neighbouring elements may overlap.
+/// `x · columnStep + j − left`, the zero point outside the tensor. Neighbouring elements may overlap.
 package struct Unfolding: Hashable, Sendable {
   /// Positions in one element.
   package var rows: Int
@@ -192,12 +195,12 @@ package typealias HostTensorName = String
 
 /// One action of a run.
 package enum Step: Hashable, Sendable {
-  /// Round `input / scale` half to even, clip to the signed range of INP, pack into the device tensor.
+  /// Round `input / scale` half to even, add the zero point, clip to the signed range of INP, pack into the device tensor.
   /// Arithmetic in float32.
   case quantize(input: HostTensorName, output: Int)
   /// Run a program on the accelerator.
   case program(Int)
-  /// Unpack, multiply by the scale in float32.
+  /// Unpack, take off the zero point, multiply by the scale in float32.
   case dequantize(input: Int, output: HostTensorName, shape: [Int])
   /// Numerically safe softmax over `axis` (≥ 0), float32.
   case softmax(input: HostTensorName, output: HostTensorName, axis: Int)

@@ -20,7 +20,7 @@ import VTAModule
   func compiledLayersEqualNaiveLoops(_ test: Case) throws {
     let target = try Target(name: "test", configuration: .default, profile: test.profile)
     var random = SeededGenerator(seed: test.seed)
-    let graph = RandomGraph.make(&random)
+    let graph = RandomGraph.make(&random, canMultiply: test.profile.hasMultiply)
     let module = try CodeGenerator.generate(
       graph, target: target, name: "random", producer: "test", preprocessing: nil, labels: [])
     let input = graph.values[0]
@@ -80,14 +80,14 @@ import VTAModule
 
 /// A chain of random layers with a residual sum at its end.
 enum RandomGraph {
-  static func make(_ random: inout SeededGenerator) -> QuantizedGraph {
+  static func make(_ random: inout SeededGenerator, canMultiply: Bool = false) -> QuantizedGraph {
     var graph = QuantizedGraph(
       name: "random", inputs: [], outputs: [],
       values: [
         QuantizedValue(
           name: "input", channels: Int.random(in: 1...40, using: &random),
           height: Int.random(in: 1...40, using: &random), width: Int.random(in: 1...40, using: &random),
-          scale: 1)
+          scale: 1, zeroPoint: zeroPoint(&random))
       ], steps: [])
     for _ in 0..<Int.random(in: 1...3, using: &random) {
       switch Int.random(in: 0..<6, using: &random) {
@@ -98,7 +98,26 @@ enum RandomGraph {
       }
     }
     addSum(&graph, &random)
+    if canMultiply {
+      for index in graph.steps.indices {
+        guard case .accumulate(var layer, let output) = graph.steps[index].operation,
+          Bool.random(using: &random)
+        else {
+          continue
+        }
+        let factors = layer.bias.map { _ in Int32.random(in: 1...32767, using: &random) }
+        layer.roundsToEven = false
+        layer.multiplier = Multiplier(
+          preShift: Int.random(in: 0...17, using: &random), limit: factors.map { (1 << 29) / $0 },
+          factor: factors)
+        graph.steps[index].operation = .accumulate(layer, output: output)
+      }
+    }
     return graph
+  }
+
+  private static func zeroPoint(_ random: inout SeededGenerator) -> Int {
+    Bool.random(using: &random) ? 0 : Int.random(in: -128...127, using: &random)
   }
 
   private static func window(
@@ -153,8 +172,9 @@ enum RandomGraph {
       padding: Padding(top: y.before, left: x.before, bottom: y.after, right: x.after), low: -128, high: 100)
     graph.values.append(
       QuantizedValue(
-        name: "v\(graph.values.count)", channels: source.channels, height: y.output, width: x.output, scale: 1
-      ))
+        name: "v\(graph.values.count)", channels: source.channels, height: y.output, width: x.output,
+        scale: 1,
+        zeroPoint: source.zeroPoint))
     graph.steps.append(
       QuantizedStep(
         name: "pool", op: "MaxPool", why: "", operation: .maxPool(pool, output: graph.values.count - 1)))
@@ -229,7 +249,8 @@ enum RandomGraph {
   ) {
     graph.values.append(
       QuantizedValue(
-        name: "v\(graph.values.count)", channels: channels, height: height, width: width, scale: 1))
+        name: "v\(graph.values.count)", channels: channels, height: height, width: width, scale: 1,
+        zeroPoint: graph.values.count % 3 == 0 ? 0 : -128 + 37 * graph.values.count % 200))
     graph.steps.append(
       QuantizedStep(
         name: op, op: op, why: "", operation: .accumulate(layer, output: graph.values.count - 1)))
@@ -244,6 +265,7 @@ extension Accumulate {
       shift: (0..<outputs).map { _ in same ?? Int.random(in: 0...20, using: &random) },
       leak: [[], [], [3], [2, 1, 4]].randomElement(using: &random) ?? [],
       low: Bool.random(using: &random) ? -128 : 0, high: 127)
+    roundsToEven = leak.isEmpty && shift.allSatisfy { $0 > 0 } && Bool.random(using: &random)
   }
 }
 
@@ -286,6 +308,7 @@ enum NaiveInteger {
                 guard (0..<source.height).contains(row), (0..<source.width).contains(column) else { continue }
                 func value(_ channel: Int) -> Int32 {
                   Int32(values[term.input][(channel * source.height + row) * source.width + column])
+                    - Int32(source.zeroPoint)
                 }
                 let taps = term.kernel.height * term.kernel.width
                 let tap = r * term.kernel.width + s
@@ -306,12 +329,22 @@ enum NaiveInteger {
               }
             }
           }
+          if let multiplier = layer.multiplier {
+            sum = min(max(sum >> Int32(multiplier.preShift), -multiplier.limit[o]), multiplier.limit[o])
+            sum = sum &* multiplier.factor[o]
+          }
           if !layer.leak.isEmpty {
             var part: Int32 = 0
             for amount in layer.leak { part = (part &+ sum) >> Int32(amount) }
-            sum = max(sum, part) &+ (layer.shift[o] > 0 ? 1 << Int32(layer.shift[o] - 1) : 0)
+            sum = max(sum, part)
           }
-          result.append(Int8(min(max(Int(sum >> Int32(layer.shift[o])), layer.low), layer.high)))
+          if layer.roundsToEven {
+            let isEven = (sum >> Int32(layer.shift[o])) & 1 == 0
+            sum = sum &+ (1 << Int32(layer.shift[o] - 1)) &- (isEven ? 1 : 0)
+          }
+          if layer.roundsLate { sum = sum &+ (layer.shift[o] > 0 ? 1 << Int32(layer.shift[o] - 1) : 0) }
+          let shifted = Int(sum >> Int32(layer.shift[o])) + out.zeroPoint
+          result.append(Int8(min(max(shifted, layer.low), layer.high)))
         }
       }
     }

@@ -107,7 +107,7 @@ import VTAModule
     var graph = try Fixtures.simplified(name)
     let entry = try #require(Fixtures.entries[name])
     let samples = entry.inputs.mapValues { Tensor($0.values, shape: $0.shape) }
-    let statistics = try Calibration(graph, samples: samples) { _, _ in }.statistics
+    let statistics = try Calibration(graph, samples: samples, Self.format) { _, _ in }.statistics
     graph.fuseAdditions(statistics, format)
     return (graph, ScalePlan(graph, statistics, format))
   }
@@ -117,25 +117,29 @@ import VTAModule
     "conv_deep", "average_pool_pads", "average_pool_ceil_counted", "all_opset21", "add_itself",
   ])
   func quantizedNetworkStaysNearTheFloatOne(_ name: String) throws {
+    try quantizedNetworkStaysNear(name, Self.format)
+    try quantizedNetworkStaysNear(name, IntegerFormat(Target.named[0].configuration, canMultiply: true))
+  }
+
+  private func quantizedNetworkStaysNear(_ name: String, _ format: IntegerFormat) throws {
     let entry = try #require(Fixtures.entries[name])
     let graph = try Fixtures.simplified(name)
     let input = try #require(entry.inputs["x"])
     let samples = ["x": Tensor(input.values, shape: input.shape)]
-    let statistics = try Calibration(graph, samples: samples) { _, _ in }.statistics
-    let quantized = try Quantizer.quantize(
-      graph, statistics, configuration: Target.named[0].configuration)
+    let statistics = try Calibration(graph, samples: samples, format) { _, _ in }.statistics
+    let quantized = try Quantizer.quantize(graph, statistics, format).graph
     guard case .quantize(_, let first) = quantized.steps[0].operation else {
       Issue.record("the input is not quantized first")
       return
     }
-    let scale = quantized.values[first].scale
-    let steps = input.values.map { Int8(min(max(($0 / scale).rounded(.toNearestOrEven), -128), 127)) }
+    let (scale, zero) = (quantized.values[first].scale, Float(quantized.values[first].zeroPoint))
+    let steps = input.values.map { Int8(min(max(($0 / scale).rounded(.toNearestOrEven) + zero, -128), 127)) }
     let values = NaiveInteger.evaluate(quantized, input: steps)
     let floats = FloatExecutorValues.all(graph, input.values)
     for (index, value) in quantized.values.enumerated() {
       let real = try #require(floats[value.name], "\(value.name)")
       let (signal, noise) = zip(values[index], real).reduce((0.0, 0.0)) { sums, pair in
-        let error = Double(pair.1) - Double(pair.0) * Double(value.scale)
+        let error = Double(pair.1) - Double(Int(pair.0) - value.zeroPoint) * Double(value.scale)
         return (sums.0 + Double(pair.1) * Double(pair.1), sums.1 + error * error)
       }
       #expect(signal >= 250 * noise, "\(value.name): \(signal / noise)")

@@ -53,7 +53,7 @@ class QuantizedNetwork:
         value = self.values[step["output"]]
         x = np.asarray(host[step["input"]], np.float32)
         x = x.reshape(len(x), value["channels"], value["height"], value["width"])
-        steps = np.rint(x / np.float32(value["scale"]))
+        steps = np.rint(x / np.float32(value["scale"])) + value["zero_point"]
         return np.clip(steps, step["low"], step["high"]).astype(np.int64)
 
     def accumulate(self, step, host, device):
@@ -64,16 +64,30 @@ class QuantizedNetwork:
         for term in step["terms"]:
             places = term.get("places", {"first": (0, 0), "stride": (1, 1)})
             rows, columns = (slice(*pair) for pair in zip(places["first"], (None, None), places["stride"]))
-            total[:, :, rows, columns] += self.convolution(term, device[term["input"]])
+            total[:, :, rows, columns] += self.convolution(term, self.centred(term["input"], device))
         if total.min() < -(1 << 31) or total.max() >= 1 << 31:
             raise ValueError(f"{step['name']} leaves the 32-bit accumulator")
         shift = np.int64(shift)[None, :, None, None]
+        if "factor" in step:
+            limit, factor = (np.int64(self.array(step[key]))[None, :, None, None] for key in ("limit", "factor"))
+            total = np.clip(total >> step["pre_shift"], -limit, limit) * factor
         if step.get("leak"):
             part = np.zeros_like(total)
             for amount in step["leak"]:
                 part = (part + total) >> amount
-            total = np.maximum(total, part) + ((1 << shift) >> 1)
-        return np.clip(total >> shift, step["low"], step["high"])
+            total = np.maximum(total, part)
+        if "factor" in step or step.get("leak"):
+            total += (1 << shift) >> 1
+            if total.min() < -(1 << 31) or total.max() >= 1 << 31:
+                raise ValueError(f"{step['name']}: a product leaves 32 bits")
+        if step.get("rounds_to_even"):
+            even = (total >> shift) % 2 == 0
+            total += ((1 << shift) >> 1) - even
+        return np.clip((total >> shift) + value["zero_point"], step["low"], step["high"])
+
+    def centred(self, name, device):
+        """The integers that a product sees, and padding is 0 among."""
+        return device[name].astype(np.int64) - self.values[name]["zero_point"]
 
     def convolution(self, term, x):
         """Sums over windows. Doubles are exact here: every partial sum stays far below 2^53."""
@@ -102,7 +116,7 @@ class QuantizedNetwork:
         return np.clip(highest, step["low"], step["high"])
 
     def dequantize(self, step, host, device):
-        q, value = device[step["input"]], self.values[step["input"]]
+        q, value = self.centred(step["input"], device), self.values[step["input"]]
         x = q.astype(np.float32) * np.float32(value["scale"])
         return x.reshape(len(q), *step["shape"][1:])
 

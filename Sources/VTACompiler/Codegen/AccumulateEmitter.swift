@@ -10,7 +10,7 @@ extension LayerEmitter {
     let value = graph.values[output]
     for term in layer.terms { try checkPadding(term.padding, step) }
     let tiles = layer.terms.map { placeWeights($0, outputs: value.channels) }
-    let requantization = Requantization(layer, configuration)
+    let requantization = Requantization(layer, output: output, graph, configuration)
     let location = constants.place(requantization.tiles(constants), .acc)
     let plan = AccumulatePlan(layer: layer, tiles: tiles, requantization: requantization, output: output)
     let chosen = LayerSchedule.best(
@@ -21,6 +21,7 @@ extension LayerEmitter {
         name: step.name, op: step.op,
         why: "one output pixel's window does not fit into half a scratchpad of \(configuration.name)")
     }
+    lastNote = note(plan, schedule)
     var isReversed = false
     try schedule.forEachTile(
       outputBlocks: blocks(value.channels), rows: value.height, columns: value.width
@@ -65,7 +66,7 @@ extension LayerEmitter {
     last =
       requantization.emit(
         base: place.base, copy: place.base + size, constants: constantBase, blocks: outputs.count,
-        pixels: pixels, &builder) ?? last
+        rows, columns, &builder) ?? last
     accumulators.stored(
       place.base..<place.base + reset,
       by: storeTile(

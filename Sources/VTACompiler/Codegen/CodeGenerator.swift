@@ -12,18 +12,30 @@ package enum CodeGenerator {
     _ graph: QuantizedGraph, target: Target, name: String, producer: String,
     preprocessing: Preprocessing?, labels: [String]
   ) throws(CodegenError) -> Module {
+    try generateWithNotes(
+      graph, target: target, name: name, producer: producer, preprocessing: preprocessing, labels: labels
+    ).module
+  }
+
+  /// - Returns: the module, and a note for each of its layers.
+  package static func generateWithNotes(
+    _ graph: QuantizedGraph, target: Target, name: String, producer: String,
+    preprocessing: Preprocessing?, labels: [String],
+    progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
+  ) throws(CodegenError) -> (module: Module, notes: [LayerNote]) {
     let (spread, unfoldings) = InputUnfolding.apply(to: graph, target.configuration)
     let (tensors, activationBytes) = placeTensors(graph, unfoldings, target.configuration)
     var emitter = LayerEmitter(
       target: target, graph: spread, tensors: tensors, constantRegion: constantRegion,
       microOpRegion: microOpRegion)
     var assembly = Assembly(target: target)
-    for step in spread.steps {
+    for (index, step) in spread.steps.enumerated() {
+      progress(index, spread.steps.count)
       try assembly.add(step, &emitter, microOpRegion: microOpRegion)
     }
     try assembly.endProgram(&emitter, microOpRegion: microOpRegion)
     let microOps = try assembly.encodedMicroOps()
-    return Module(
+    let module = Module(
       name: name, producer: producer, target: target, inputs: graph.inputs, outputs: graph.outputs,
       regions: [
         region("constants", emitter.constants.bytes) { .constant($0) },
@@ -32,6 +44,7 @@ package enum CodeGenerator {
       ],
       deviceTensors: tensors, programs: assembly.programs, steps: assembly.steps,
       layers: assembly.layers, preprocessing: preprocessing, labels: labels)
+    return (module, assembly.notes)
   }
 
   /// A region is never empty, so that it always has an address.
@@ -50,7 +63,7 @@ package enum CodeGenerator {
       let tensor = DeviceTensor(
         name: value.name, region: activationRegion, byteOffset: offset, channels: value.channels,
         height: value.height, width: value.width, scale: value.scale,
-        unfolding: unfoldings[index])
+        zeroPoint: value.zeroPoint, unfolding: unfoldings[index])
       offset += tensor.byteCount(configuration)
       tensors.append(tensor)
     }
@@ -64,6 +77,7 @@ private struct Assembly {
   var programs: [DeviceProgram] = []
   var steps: [Step] = []
   var layers: [Layer] = []
+  var notes: [LayerNote] = []
   private var microOps: [MicroOp] = []
 
   init(target: Target) { self.target = target }
@@ -75,11 +89,11 @@ private struct Assembly {
     case .accumulate(let layer, let output):
       let first = emitter.builder.count
       try emitter.emit(layer, output: output, step: step)
-      addDeviceLayer(step, first..<emitter.builder.count)
+      addDeviceLayer(step, first..<emitter.builder.count, emitter.lastNote)
     case .maxPool(let pool, let output):
       let first = emitter.builder.count
       try emitter.emit(pool, output: output, step: step)
-      addDeviceLayer(step, first..<emitter.builder.count)
+      addDeviceLayer(step, first..<emitter.builder.count, emitter.lastNote)
     case .quantize(let input, let output):
       try addHostStep(.quantize(input: input, output: output), step, &emitter, microOpRegion)
     case .dequantize(let input, let output, let shape):
@@ -103,7 +117,8 @@ private struct Assembly {
     }
   }
 
-  private mutating func addDeviceLayer(_ step: QuantizedStep, _ instructions: Range<Int>) {
+  private mutating func addDeviceLayer(_ step: QuantizedStep, _ instructions: Range<Int>, _ note: LayerNote) {
+    notes.append(note)
     layers.append(
       Layer(
         name: step.name, op: step.op, place: .accelerator, why: step.why, program: programs.count,
@@ -115,6 +130,7 @@ private struct Assembly {
   ) throws(CodegenError) {
     try endProgram(&emitter, microOpRegion: microOpRegion)
     steps.append(hostStep)
+    notes.append(LayerNote())
     layers.append(
       Layer(
         name: step.name, op: step.op, place: .host, why: step.why, program: nil, instructions: 0..<0))

@@ -12,6 +12,8 @@ struct LayerEmitter {
   var inputs: ScratchpadSlots
   var weights: ScratchpadSlots
   var accumulators: Accumulators
+  /// Of the layer that was emitted last.
+  var lastNote = LayerNote()
   /// The last STORE into each tensor.
   var lastStore: [Int: ProgramBuilder.Producer] = [:]
 

@@ -15,6 +15,7 @@ extension LayerEmitter {
         name: step.name, op: step.op,
         why: "a window of \(pool.kernel.height)×\(pool.kernel.width) does not fit into half a scratchpad")
     }
+    lastNote = note(pool, output: output, schedule)
     try schedule.forEachTile(
       outputBlocks: blocks(value.channels), rows: value.height, columns: value.width
     ) { (channels, rows, columns) throws(CodegenError) in

@@ -1,26 +1,38 @@
 internal import VTA
 internal import VTAModule
 
-/// `clip((leak(acc + bias) + rounding) >> shift, low, high)` with what every profile has: ADD and SHR with tensor operands (amounts
+/// `clip((leak(acc + bias) + rounding) >> shift, low, high)`, zero points among bias and rounding, with what every profile has: ADD and SHR with tensor operands (amounts
 /// 0…15), MIN and MAX with immediates. An arithmetic shift splits exactly: `x >> (a + b) = (x >> a) >> b`.
 struct Requantization {
-  private let bias: [Int32]?
+  private let bias: [BiasPart]
   /// Amounts per channel, of passes that have different ones; each at most 15.
   private let shiftPasses: [[Int32]]
   /// Amounts of passes that are the same for all channels.
   private let shiftImmediates: [Int]
   private let leak: [Int]
-  /// Behind a leak: half an output step, per channel or for all.
+  private let multiplier: Multiplier?
+  private let roundsToEven: Bool
+  /// Of the output, where it is added behind the last shift.
+  private let lastZeroPoint: Int
+  /// Behind a leak: half an output step and the zero point, per channel or for all.
   private let rounding: [Int32]?
   private let roundingImmediate: Int
   private let low: Int
   private let high: Int
   let blocks: Int
 
-  init(_ layer: Accumulate, _ configuration: HardwareConfiguration) {
-    bias = layer.bias.contains { $0 != 0 } ? layer.bias : nil
+  init(_ layer: Accumulate, output: Int, _ graph: QuantizedGraph, _ configuration: HardwareConfiguration) {
+    bias = BiasPart.parts(layer, output: output, graph).filter { part in
+      part.constants.contains { $0.contains { $0 != 0 } }
+    }
     leak = layer.leak
-    let halves = layer.shift.map { layer.leak.isEmpty ? 0 : (1 << $0) >> 1 }
+    multiplier = layer.multiplier
+    roundsToEven = layer.roundsToEven
+    lastZeroPoint = layer.roundsToEven ? graph.values[output].zeroPoint : 0
+    let zeroPoint = layer.roundsToEven ? 0 : graph.values[output].zeroPoint
+    let halves = layer.shift.map {
+      !layer.roundsLate && !layer.roundsToEven ? 0 : ((1 << $0) >> 1) + zeroPoint << $0
+    }
     let isSame = halves.allSatisfy { $0 == halves[0] && Limits.immediate.contains($0) }
     roundingImmediate = isSame ? halves[0] : 0
     rounding = isSame ? nil : halves.map { Int32($0) }
@@ -44,20 +56,31 @@ struct Requantization {
     shiftImmediates = immediates
   }
 
+  /// A shift in parts that every accelerator takes.
+  private static func portable(_ amount: Int) -> [Int] {
+    let step = Limits.portableShiftOperand.upperBound
+    return stride(from: 0, to: amount, by: step).map { min(step, amount - $0) }
+  }
+
   /// Accumulator elements that the constants of one output block take.
   var tilesPerBlock: Int { constants.count }
 
   /// ALU instructions over a tile.
   var passCount: Int {
-    constants.count + (leak.isEmpty ? 0 : 2 * leak.count + 1) + (roundingImmediate == 0 ? 0 : 1)
-      + shiftImmediates.count + 2
+    bias.count + (multiplier == nil ? 0 : 4) + (rounding == nil ? 0 : 1) + shiftPasses.count
+      + (leak.isEmpty ? 0 : 2 * leak.count + 1) + (roundingImmediate == 0 ? 0 : 1)
+      + shiftImmediates.count + 2 + (roundsToEven ? 8 + shiftPasses.count + shiftImmediates.count : 0)
+      + (lastZeroPoint == 0 ? 0 : 1)
   }
 
   /// How many times the tile of sums has to fit into the accumulator.
-  var tileCopies: Int { leak.isEmpty ? 1 : 2 }
+  var tileCopies: Int { leak.isEmpty && !roundsToEven ? 1 : 2 }
 
   /// In the order of use.
-  private var constants: [[Int32]] { [bias, rounding].compactMap { $0 } + shiftPasses }
+  private var constants: [[Int32]] {
+    let factors = multiplier.map { [$0.limit, $0.limit.map { -$0 }, $0.factor] } ?? []
+    return bias.flatMap(\.constants) + factors + (rounding.map { [$0] } ?? []) + shiftPasses
+  }
 
   /// All constants: per output block the bias, the rounding, then the amounts of each pass.
   func tiles(_ image: ConstantImage) -> [UInt8] {
@@ -69,21 +92,26 @@ struct Requantization {
     }
   }
 
-  /// The ALU instructions over `blocks × pixels` accumulators; returns the last.
+  /// The ALU instructions over `blocks × rows × columns` accumulators; returns the last.
   ///
   /// - Parameter copy: with a leak, as many accumulators, all 0.
   func emit(
-    base: Int, copy: Int, constants: Int, blocks: Int, pixels: Int, _ builder: inout ProgramBuilder
+    base: Int, copy: Int, constants: Int, blocks: Int, _ rows: Range<Int>, _ columns: Range<Int>,
+    _ builder: inout ProgramBuilder
   ) -> ProgramBuilder.Producer? {
     var last: ProgramBuilder.Producer?
     var source = constants
-    func withConstants(_ opcode: ALUOpcode) {
+    let pixels = rows.count * columns.count
+    func withConstants(_ opcode: ALUOpcode, _ constant: Int, at target: Int) {
       last = builder.compute(
         .alu(opcode, .accumulator),
         [
           NestDimension(extent: blocks, dst: pixels, src: tilesPerBlock),
           NestDimension(extent: pixels, dst: 1, src: 0),
-        ], base: MicroOp(dst: base, src: source))
+        ], base: MicroOp(dst: target, src: constant))
+    }
+    func withConstants(_ opcode: ALUOpcode) {
+      withConstants(opcode, source, at: base)
       source += 1
     }
     func withTile(_ opcode: ALUOpcode, _ target: Int, _ source: Int) {
@@ -96,18 +124,67 @@ struct Requantization {
         .alu(opcode, .immediate(value)), [NestDimension(extent: blocks * pixels, dst: 1, src: 1)],
         base: MicroOp(dst: target, src: target))
     }
-    if bias != nil { withConstants(.add) }
+    for part in bias {
+      last = add(part, base: base, constants: source, blocks: blocks, rows, columns, &builder) ?? last
+      source += part.constants.count
+    }
+    if let multiplier {
+      for amount in Self.portable(multiplier.preShift) { withImmediate(.shr, amount, at: base) }
+      withConstants(.min)
+      withConstants(.max)
+      withConstants(.mul)
+    }
     for amount in leak {
       withTile(.add, copy, base)
       withImmediate(.shr, amount, at: copy)
     }
     if !leak.isEmpty { withTile(.max, base, copy) }
+    if roundsToEven {
+      // −1 where the quotient is even: its lowest bit, inverted, fills the word.
+      withTile(.add, copy, base)
+      let shifts = source + (rounding == nil ? 0 : 1)
+      for index in shiftPasses.indices { withConstants(.shr, shifts + index, at: copy) }
+      for amount in shiftImmediates { withImmediate(.shr, amount, at: copy) }
+      withImmediate(.add, 1, at: copy)
+      for amount in [-16, -15, 15, 15, 1] { withImmediate(.shr, amount, at: copy) }
+      withTile(.add, base, copy)
+    }
     if rounding != nil { withConstants(.add) }
     if roundingImmediate != 0 { withImmediate(.add, roundingImmediate, at: base) }
     for _ in shiftPasses { withConstants(.shr) }
     for amount in shiftImmediates { withImmediate(.shr, amount, at: base) }
+    if lastZeroPoint != 0 { withImmediate(.add, lastZeroPoint, at: base) }
     withImmediate(.min, high, at: base)
     withImmediate(.max, low, at: base)
+    return last
+  }
+
+  /// Adds constants to the positions of a tile that have them; returns the last instruction, `nil` for none.
+  private func add(
+    _ part: BiasPart, base: Int, constants: Int, blocks: Int, _ rows: Range<Int>, _ columns: Range<Int>,
+    _ builder: inout ProgramBuilder
+  ) -> ProgramBuilder.Producer? {
+    var last: ProgramBuilder.Producer?
+    let (rowPlaces, columnPlaces) = (part.places.rows, part.places.columns)
+    let (ownRows, ownColumns) = (rowPlaces.indices(in: rows), columnPlaces.indices(in: columns))
+    if ownRows.isEmpty || ownColumns.isEmpty { return nil }
+    for same in SameWeights.parts(part.tileAt, width: part.width, ownRows, ownColumns) {
+      let place =
+        (rowPlaces.first + same.rows.lowerBound * rowPlaces.stride - rows.lowerBound) * columns.count
+        + columnPlaces.first + same.columns.lowerBound * columnPlaces.stride - columns.lowerBound
+      let isWhole = same.rows.count * same.columns.count == rows.count * columns.count
+      let positions =
+        isWhole
+        ? [NestDimension(extent: rows.count * columns.count, dst: 1, src: 0)]
+        : [
+          NestDimension(extent: same.rows.count, dst: rowPlaces.stride * columns.count, src: 0),
+          NestDimension(extent: same.columns.count, dst: columnPlaces.stride, src: 0),
+        ]
+      last = builder.compute(
+        .alu(.add, .accumulator),
+        [NestDimension(extent: blocks, dst: rows.count * columns.count, src: tilesPerBlock)] + positions,
+        base: MicroOp(dst: base + place, src: constants + same.tile))
+    }
     return last
   }
 }

@@ -17,6 +17,14 @@ struct TermTiles {
   var tileAt: [Int] = []
   /// Of a positional term: how many tiles it has.
   var count = 1
+  /// Of a term whose tiles differ by block.
+  var outputBlocks = 0
+
+  func byteCount(_ configuration: HardwareConfiguration) -> Int {
+    let perBlock = blockStep == 0 ? 0 : outputBlocks * blockStep
+    let tiles = isDense ? inputs.reduce(0) { $0 + $1.count } * rows * columns : max(count, perBlock)
+    return tiles * configuration.elementBytes(.wgt)
+  }
 
   /// That every output block sees as many inputs at the same cost as the first.
   var hasSameInputs: Bool { inputs.allSatisfy { $0 == inputs.first } }
@@ -37,7 +45,7 @@ extension LayerEmitter {
       let bytes = (0..<blocks(outputs)).flatMap { constants.tiles(matrix, output: $0, inputs: $0..<$0 + 1) }
       return TermTiles(
         location: constants.place(bytes, .wgt), isDense: false, rows: term.kernel.height,
-        columns: term.kernel.width, blockStep: taps, tapStep: 1)
+        columns: term.kernel.width, blockStep: taps, tapStep: 1, outputBlocks: blocks(outputs))
     case .depthwise(let values):
       let isUniform = values.allSatisfy { $0 == values.first }
       let isPointwise = taps == 1
@@ -54,7 +62,7 @@ extension LayerEmitter {
       return TermTiles(
         location: constants.place(bytes, .wgt), isDense: false, rows: term.kernel.height,
         columns: term.kernel.width, blockStep: isUniform ? 0 : taps,
-        tapStep: isUniform || isPointwise ? 0 : 1)
+        tapStep: isUniform || isPointwise ? 0 : 1, outputBlocks: blocks(inputs))
     case .positional(let values):
       let different = Set(values).sorted()
       let bytes = different.flatMap { value in constants.diagonalTile { _ in value } }

@@ -23,9 +23,17 @@ struct GraphValue: Hashable, Sendable {
   var name: String
   /// Batch axis (extent 1) first.
   var shape: [Int]
+  /// Given by a quantized model; `nil` where calibration finds it.
+  var quantization: ValueQuantization?
 
   var elementCount: Int { shape.reduce(1, *) }
   var geometry: Geometry { Geometry(shape: shape) }
+}
+
+/// Scale and zero point of an activation, as integers that the accelerator holds.
+struct ValueQuantization: Hashable, Sendable {
+  var scale: Float
+  var zeroPoint: Int
 }
 
 /// How an activation lies on the accelerator: its elements in row-major order as channels × height × width.
@@ -122,6 +130,8 @@ struct LinearTerm: Sendable {
   var weights: Weights
   var window: Window
   var places = Places.all
+  /// What one integer of a quantized model's weights stands for, per output channel; `nil` for float weights.
+  var weightScales: [Float]?
 
   /// That output (y, x) sees input (y, x) and nothing else.
   var isPointwise: Bool { window == .point && places == .all }
@@ -185,6 +195,28 @@ extension Graph {
     var result = [Int?](repeating: nil, count: values.count)
     for (index, node) in nodes.enumerated() { result[node.output] = index }
     return result
+  }
+
+  /// That the model came with scales of its own.
+  var isQuantized: Bool { values.contains { $0.quantization != nil } }
+
+  /// That every value of the accelerator has a scale, or has that of the one it is made from.
+  var needsNoCalibration: Bool {
+    isQuantized
+      && nodes.allSatisfy { node in
+        switch node.operation {
+        case .linear, .maxPool:
+          (node.inputs + [node.output]).allSatisfy { values[$0].quantization != nil || isPassedOn($0) }
+        case .reshape, .softmax, .host: true
+        }
+      }
+  }
+
+  private func isPassedOn(_ value: Int) -> Bool {
+    guard let node = nodes.first(where: { $0.output == value }), let input = node.passedOn else {
+      return false
+    }
+    return values[input].quantization != nil || isPassedOn(input)
   }
 
   func isOutput(_ value: Int) -> Bool { outputs.contains { $0.value == value } }

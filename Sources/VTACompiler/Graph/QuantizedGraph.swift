@@ -2,8 +2,8 @@ package import VTAModule
 
 /// The integer network: what quantization produces, `--dump-quantized` writes and code generation consumes.
 ///
-/// Every device value is a signed integer tensor of the accelerator's INP width, zero point 0, of shape
-/// channels × height × width per sample. All arithmetic is exact (32-bit wrap-around can't occur for legal graphs).
+/// Every device value is a signed integer tensor of the accelerator's INP width, of shape channels × height ×
+/// width per sample, and stands for `scale · (integer − zeroPoint)`. All arithmetic is exact (32-bit wrap-around can't occur for legal graphs).
 package struct QuantizedGraph: Sendable {
   package var name: String
   package var inputs: [ModelTensor]
@@ -32,13 +32,18 @@ package struct QuantizedValue: Sendable {
   package var height: Int
   package var width: Int
   package var scale: Float
+  /// The integer that stands for 0: positions in a convolution's padding have it.
+  package var zeroPoint: Int
 
-  package init(name: String, channels: Int, height: Int, width: Int, scale: Float) {
+  package init(
+    name: String, channels: Int, height: Int, width: Int, scale: Float, zeroPoint: Int = 0
+  ) {
     self.name = name
     self.channels = channels
     self.height = height
     self.width = width
     self.scale = scale
+    self.zeroPoint = zeroPoint
   }
 }
 
@@ -59,7 +64,7 @@ package struct QuantizedStep: Sendable {
 }
 
 package enum QuantizedOperation: Sendable {
-  /// `output = clip(rint(input / scale(output)), -2^(bits-1), 2^(bits-1) - 1)`; the host input has the batch axis
+  /// `output = clip(rint(input / scale(output)) + zero point, -2^(bits-1), 2^(bits-1) - 1)`; the host input has the batch axis
   /// first and otherwise the elements of C×H×W in this order.
   case quantize(input: HostTensorName, output: Int)
   case accumulate(Accumulate, output: Int)
@@ -72,33 +77,61 @@ package enum QuantizedOperation: Sendable {
   case concatenate(inputs: [HostTensorName], output: HostTensorName, axis: Int)
 }
 
-/// `acc[o, y, x] = bias[o] + Σ over terms`; `out = clip(acc >> shift[o], low, high)` with an arithmetic shift. With a
-/// ``leak`` negative sums are multiplied by a slope before the shift.
+/// `acc[o, y, x] = bias[o] + Σ over terms`; `out = clip((acc >> shift[o]) + zero point, low, high)` with an arithmetic
+/// shift. Terms multiply inputs without their zero points. With a ``leak`` negative sums are multiplied by a slope before
+/// the shift.
 ///
 /// Convolution, dense, pooling by averages, residual addition and stand-alone activation are all of this form: the
 /// GEMM core is the universal mover (an identity or diagonal weight tile brings an int8 tensor to the accumulator).
-/// Rounding (half up) is part of the bias: the quantizer adds `2^(shift - 1)`; with a leak it is added behind that.
+/// Rounding (half up) is part of the bias: the quantizer adds `2^(shift - 1)`; with a leak or a multiplier it is added
+/// behind that.
 package struct Accumulate: Sendable {
   package var terms: [AccumulateTerm]
   /// One per output channel.
   package var bias: [Int32]
   /// One per output channel, 0…30; code generation splits what the profile cannot shift in one instruction.
   package var shift: [Int]
+  /// A factor of the sums, between two shifts; `nil` where shifts alone requantize.
+  package var multiplier: Multiplier?
   /// A slope as shifts: `t = acc`, for each amount `t = t >> amount`, and between them `t = t + acc`; then
   /// `acc = max(acc, t)`. Empty for none.
   package var leak: [Int]
+  /// Halves go to the even integer, as in ONNX, instead of up; all shifts are at least 1 then, and there is neither leak nor
+  /// multiplier.
+  package var roundsToEven = false
   package var low: Int
   package var high: Int
 
+  /// That rounding and the output's zero point are added just before the last shift, and not with the bias.
+  package var roundsLate: Bool { !leak.isEmpty || multiplier != nil }
+
   package init(
-    terms: [AccumulateTerm], bias: [Int32], shift: [Int], leak: [Int] = [], low: Int, high: Int
+    terms: [AccumulateTerm], bias: [Int32], shift: [Int], multiplier: Multiplier? = nil, leak: [Int] = [],
+    low: Int,
+    high: Int
   ) {
     self.terms = terms
     self.bias = bias
     self.shift = shift
+    self.multiplier = multiplier
     self.leak = leak
     self.low = low
     self.high = high
+  }
+}
+
+/// `acc = clip(acc >> preShift, −limit[o], limit[o]) · factor[o]`, before a leak and the last shift. No product leaves
+/// 32 bits, and what the limits cut off would saturate the output anyway.
+package struct Multiplier: Hashable, Sendable {
+  package var preShift: Int
+  /// One per output channel, both positive.
+  package var limit: [Int32]
+  package var factor: [Int32]
+
+  package init(preShift: Int, limit: [Int32], factor: [Int32]) {
+    self.preShift = preShift
+    self.limit = limit
+    self.factor = factor
   }
 }
 

@@ -40,7 +40,13 @@ package struct QuantizedGraphDump {
       }
       entry.bias = add(Tensor(sum.bias, shape: [sum.bias.count]), "\(stem).bias.npy")
       entry.shift = add(Tensor(sum.shift.map { Int32($0) }, shape: [sum.shift.count]), "\(stem).shift.npy")
+      if let multiplier = sum.multiplier {
+        entry.preShift = multiplier.preShift
+        entry.limit = add(Tensor(multiplier.limit, shape: [multiplier.limit.count]), "\(stem).limit.npy")
+        entry.factor = add(Tensor(multiplier.factor, shape: [multiplier.factor.count]), "\(stem).factor.npy")
+      }
       entry.leak = sum.leak.isEmpty ? nil : sum.leak
+      entry.roundsToEven = sum.roundsToEven ? true : nil
       (entry.low, entry.high) = (sum.low, sum.high)
     case .maxPool(let pool, let output):
       entry.operation = "max_pool"
@@ -136,7 +142,13 @@ private struct Document: Encodable {
     var width: Int
     /// As a double, whose decimal digits give the float back exactly.
     var scale: Double
+    var zeroPoint: Int
     var bits: Int
+
+    enum CodingKeys: String, CodingKey {
+      case name, channels, height, width, scale, bits
+      case zeroPoint = "zero_point"
+    }
   }
   var format = "vta-quantized-graph"
   var version = 1
@@ -156,7 +168,7 @@ private struct Document: Encodable {
     values = graph.values.map { value in
       ValueEntry(
         name: value.name, channels: value.channels, height: value.height, width: value.width,
-        scale: Double(value.scale), bits: activationBits)
+        scale: Double(value.scale), zeroPoint: value.zeroPoint, bits: activationBits)
     }
   }
 }
@@ -173,7 +185,11 @@ private struct StepEntry: Encodable {
   var terms: [TermEntry]?
   var bias: String?
   var shift: String?
+  var preShift: Int?
+  var limit: String?
+  var factor: String?
   var leak: [Int]?
+  var roundsToEven: Bool?
   var kernel: [Int]?
   var stride: [Int]?
   var padding: [Int]?
@@ -185,6 +201,14 @@ private struct StepEntry: Encodable {
   var function: String?
   var alpha: Double?
   var beta: Double?
+
+  enum CodingKeys: String, CodingKey {
+    case name, op, why, operation, input, inputs, output, terms, bias, shift, limit, factor, leak, kernel,
+      stride,
+      padding, low, high, shape, axis, permutation, function, alpha, beta
+    case preShift = "pre_shift"
+    case roundsToEven = "rounds_to_even"
+  }
 }
 
 private struct TermEntry: Encodable {

@@ -9,6 +9,10 @@ struct ConstantTensor: Sendable {
   var name: String
   var shape: [Int]
   var elements: Elements
+  /// Number of the element type in the file.
+  var type = TensorElementType.float
+  /// Of a dequantized constant: what one integer stands for, one value or one per entry of the axis.
+  var scales: (values: [Float], axis: Int)?
 
   var floats: [Float]? {
     guard case .floats(let values) = elements else { return nil }
@@ -32,8 +36,12 @@ struct TensorElementType: Sendable {
   /// By their number in `TensorProto.DataType`.
   static let all: [Int: TensorElementType] = [
     1: .init(name: "FLOAT", bits: 32) { .floats($0.values(Float.self) ?? $0.proto.floatData) },
-    2: .init(name: "UINT8", bits: 8, read: nil),
-    3: .init(name: "INT8", bits: 8, read: nil),
+    2: .init(name: "UINT8", bits: 8) {
+      .integers($0.values(UInt8.self)?.map { Int64($0) } ?? $0.proto.int32Data.map { Int64($0) })
+    },
+    3: .init(name: "INT8", bits: 8) {
+      .integers($0.values(Int8.self)?.map { Int64($0) } ?? $0.proto.int32Data.map { Int64($0) })
+    },
     4: .init(name: "UINT16", bits: 16, read: nil),
     5: .init(name: "INT16", bits: 16, read: nil),
     6: .init(name: "INT32", bits: 32) {
@@ -126,7 +134,7 @@ extension ONNXTensorProto {
       bytes = [UInt8](rawData)
     }
     return ConstantTensor(
-      name: name, shape: shape, elements: read(TensorPayload(proto: self, bytes: bytes)))
+      name: name, shape: shape, elements: read(TensorPayload(proto: self, bytes: bytes)), type: Int(dataType))
   }
 
   private var typedElementCount: Int {

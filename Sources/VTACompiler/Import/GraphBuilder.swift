@@ -20,6 +20,30 @@ struct GraphBuilder {
 
   mutating func define(_ name: String, _ operand: ONNXNode.Operand) { environment[name] = operand }
 
+  /// The value with these integers: itself, if it has them or none yet, or a copy that is requantized.
+  mutating func quantize(
+    _ value: Int, shape: [Int], _ quantization: ValueQuantization, for node: ONNXNode
+  ) throws(CompileError) {
+    switch graph.values[value].quantization {
+    case nil:
+      graph.values[value].quantization = quantization
+      define(node.outputs[0], .activation(value, shape: shape))
+    case quantization: define(node.outputs[0], .activation(value, shape: shape))
+    default:
+      let bias = [Float](repeating: 0, count: Geometry(shape: shape).channels)
+      try add(.linear(LinearLayer(terms: [.scaled(value)], bias: bias)), shape: shape, for: node)
+      graph.values[graph.values.count - 1].quantization = quantization
+    }
+  }
+
+  /// Adds an operation whose result has given integers.
+  mutating func add(
+    _ operation: Operation, shape: [Int], _ quantization: ValueQuantization, for node: ONNXNode
+  ) throws(CompileError) {
+    try add(operation, shape: shape, for: node)
+    graph.values[graph.values.count - 1].quantization = quantization
+  }
+
   /// Adds an operation that computes the node's output.
   mutating func add(_ operation: Operation, shape: [Int], for node: ONNXNode) throws(CompileError) {
     if case .linear(let layer) = operation, !layer.isFinite {

@@ -197,7 +197,9 @@ struct ONNXImporter {
   private mutating func importNode(_ index: Int) throws(CompileError) {
     let node = proto.node[index]
     let subject = displayName(index)
-    guard Self.isDefault(node.domain), let row = OperatorRow.named(node.opType) else {
+    guard let row = OperatorRow.named(node.opType),
+      row.isRuntimeOperator ? node.domain == OperatorRow.runtimeDomain : Self.isDefault(node.domain)
+    else {
       let domain = Self.isDefault(node.domain) ? "" : " of domain \(quoted(node.domain))"
       throw CompileError(
         subject, "the operator \(quoted(node.opType))\(domain) is not supported",

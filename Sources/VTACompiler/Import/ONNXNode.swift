@@ -33,6 +33,20 @@ struct ONNXNode: Sendable {
     self.attributes = attributes
   }
 
+  /// The node as another operator with other operands.
+  func replacing(_ operatorName: String, _ operands: [Operand]) -> ONNXNode {
+    ONNXNode(self, operatorName, operands)
+  }
+
+  private init(_ node: ONNXNode, _ operatorName: String, _ operands: [Operand]) {
+    name = node.name
+    self.operatorName = operatorName
+    opset = node.opset
+    self.operands = operands
+    outputs = node.outputs
+    attributes = node.attributes
+  }
+
   static func subject(_ operatorName: String, _ name: String) -> String {
     "\(operatorName.isEmpty ? "node" : printable(operatorName)) \(quoted(name))"
   }

@@ -33,11 +33,18 @@ struct OperatorRow: Sendable {
   /// Translates a node that satisfies all of the above.
   let build: @Sendable (ONNXNode, inout GraphBuilder) throws(CompileError) -> Void
 
+  /// Of ONNX Runtime's own operators, which have a domain of their own.
+  static let runtimeDomain = "com.microsoft"
+  var isRuntimeOperator: Bool { Self.runtimeOperators.contains(name) }
+  private static let runtimeOperators: Set = ["QGemm", "QLinearAdd", "QLinearGlobalAveragePool"]
+
   static let all: [OperatorRow] = [
     .add, .averagePool, .batchNormalization, .clip, .concat, .constantNode, .conv, .convTranspose, .div,
     .dropout,
-    .elu, .exp, .flatten, .gemm, .globalAveragePool, .hardSigmoid, .hardSwish, .identity, .leakyRelu, .matMul,
-    .maxPool, .mul, .pad, .reduceMean, .relu, .reshape, .resize, .sigmoid, .softmax, .softplus, .squeeze,
+    .dequantizeLinear, .elu, .exp, .flatten, .gemm, .globalAveragePool, .hardSigmoid, .hardSwish, .identity,
+    .leakyRelu, .matMul,
+    .maxPool, .mul, .pad, .qGemm, .qLinearAdd, .qLinearConv, .qLinearGlobalAveragePool, .qLinearMatMul,
+    .quantizeLinear, .reduceMean, .relu, .reshape, .resize, .sigmoid, .softmax, .softplus, .squeeze,
     .sub, .tanh,
     .transpose, .unsqueeze,
   ]

@@ -2,6 +2,13 @@ extension Graph {
   /// Folds layers that only scale, shift or clip each channel (BatchNormalization, a constant Add, Relu, LeakyRelu, Clip) into
   /// the layer that computes their input, if nothing else reads it.
   mutating func foldScalesAndClips() throws(CompileError) {
+    // A clip keeps the integers of a quantized model.
+    for node in nodes {
+      guard case .linear(let layer) = node.operation, let input = layer.perChannelInput, layer.isClip,
+        values[node.output].quantization == nil
+      else { continue }
+      values[node.output].quantization = values[input].quantization
+    }
     let uses = consumers().map(\.count)
     let outputs = Set(outputs.map(\.value))
     var result: [GraphNode] = []
@@ -89,6 +96,7 @@ extension LinearTerm {
   /// The term times a factor per output channel; `nil` if its weights cannot differ by channel.
   fileprivate func scaled(by factors: [Float]) -> LinearTerm? {
     var result = self
+    result.weightScales = weightScales.map { zip($0, factors).map { $0 * abs($1) } }
     switch weights {
     case .dense(let values): result.weights = .dense(Self.scaled(values, by: factors))
     case .grouped(let values, let groups):

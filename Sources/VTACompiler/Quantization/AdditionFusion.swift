@@ -4,6 +4,8 @@ extension Graph {
   /// An addition of a convolution and another activation stays a layer of its own: as part of the convolution's
   /// sum, the activation would need the weight 2^n of the convolution's shift n, and weights of 8 bits end at 127.
   mutating func fuseAdditions(_ statistics: [ActivationStatistics], _ format: IntegerFormat) {
+    // A quantized model says where it rounds.
+    if isQuantized { return }
     let scales = ScalePlan.preferredScales(self, statistics, format)
     let uses = consumers().map(\.count)
     let producers = producers()
@@ -60,7 +62,8 @@ extension LinearLayer {
 extension LinearQuantizer.Term {
   init(_ term: LinearTerm, channels: Int, scale: Double, _ statistics: ActivationStatistics) {
     self.init(
-      weights: term.expandedWeights(channels: channels), inputScale: scale, meanSquare: statistics.meanSquare)
+      weights: term.expandedWeights(channels: channels), inputScale: scale, meanSquare: statistics.meanSquare,
+      weightScales: term.weightScales)
   }
 }
 

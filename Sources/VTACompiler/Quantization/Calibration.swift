@@ -6,36 +6,68 @@ internal import VTAModule
 struct Calibration {
   /// By value of the graph.
   let statistics: [ActivationStatistics]
+  /// Elements of each input of the graph.
+  let firstSample: [[Float]]
 
   /// - Parameters:
   ///   - samples: per graph input an array whose first axis counts samples; other arrays are ignored.
   ///   - progress: hears how many samples of how many are done.
   init(
-    _ graph: Graph, samples: [String: Tensor], progress: (_ done: Int, _ count: Int) -> Void
+    _ graph: Graph, samples: [String: Tensor], method: QuantizationOptions.CalibrationMethod = .minMax,
+    _ format: IntegerFormat, progress: (_ done: Int, _ count: Int) -> Void
   ) throws(CompileError) {
     let inputs = try CalibrationSamples(graph, samples)
+    firstSample = inputs[0]
     let executor = FloatExecutor(graph)
+    let passes = method == .minMax ? 1 : 2
     var statistics = [ActivationStatistics](repeating: ActivationStatistics(), count: graph.values.count)
-    // Samples of one batch run side by side and are merged in their order.
-    let width = 8
-    for first in stride(from: 0, to: inputs.count, by: width) {
-      let batch = Mutex([Int: [ActivationStatistics]]())
-      DispatchQueue.concurrentPerform(iterations: min(width, inputs.count - first)) { index in
-        var sample = [ActivationStatistics](repeating: ActivationStatistics(), count: graph.values.count)
-        _ = executor.run(inputs[first + index]) { value, elements in sample[value].add(elements) }
-        batch.withLock { [sample] in $0[index] = sample }
-      }
-      for (_, sample) in batch.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
-        for value in sample.indices { statistics[value].merge(sample[value]) }
-      }
-      progress(min(first + width, inputs.count), inputs.count)
-    }
-    self.statistics = statistics
+    Self.observe(
+      executor, inputs, into: &statistics,
+      add: { statistics, elements, value in
+        statistics.add(elements, channels: graph.values[value].geometry.channels)
+      }, merge: { $0.merge($1) },
+      progress: { progress($0, passes * inputs.count) })
     for node in graph.nodes where !statistics[node.output].isFinite {
       throw CompileError(
         "\(node.operators[0]) \(quoted(node.name))",
         "its result overflows float32 on the calibration samples",
         remedy: "check the samples and the weights")
+    }
+    if method != .minMax {
+      var histograms = statistics.map { Histogram(low: $0.low, high: $0.high) }
+      Self.observe(
+        executor, inputs, into: &histograms, add: { histogram, elements, _ in histogram.add(elements) },
+        merge: { $0.merge($1) },
+        progress: { progress(inputs.count + $0, passes * inputs.count) })
+      let search = RangeSearch(method: method, levels: format.span)
+      for value in statistics.indices where !graph.inputs.contains(value) {
+        let range = search.range(histograms[value])
+        statistics[value].clip(low: range.low, high: range.high)
+      }
+    }
+    self.statistics = statistics
+  }
+
+  /// Shows every value of every sample to an observer of its own. Samples of one batch run side by side and are merged in
+  /// their order.
+  private static func observe<Observer: Sendable>(
+    _ executor: FloatExecutor, _ inputs: CalibrationSamples, into observers: inout [Observer],
+    add: @Sendable (inout Observer, [Float], _ value: Int) -> Void, merge: (inout Observer, Observer) -> Void,
+    progress: (_ done: Int) -> Void
+  ) {
+    let width = 8
+    let fresh = observers
+    for first in stride(from: 0, to: inputs.count, by: width) {
+      let batch = Mutex([Int: [Observer]]())
+      DispatchQueue.concurrentPerform(iterations: min(width, inputs.count - first)) { index in
+        var sample = fresh
+        _ = executor.run(inputs[first + index]) { value, elements in add(&sample[value], elements, value) }
+        batch.withLock { [sample] in $0[index] = sample }
+      }
+      for (_, sample) in batch.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
+        for value in sample.indices { merge(&observers[value], sample[value]) }
+      }
+      progress(min(first + width, inputs.count))
     }
   }
 }

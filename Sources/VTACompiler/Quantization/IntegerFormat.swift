@@ -4,10 +4,13 @@ internal import VTA
 struct IntegerFormat: Hashable, Sendable {
   let activationBits: Int
   let weightBits: Int
+  /// That sums can be multiplied: weights then take all their bits, and any factor is met.
+  let canMultiply: Bool
 
-  init(_ configuration: HardwareConfiguration) {
+  init(_ configuration: HardwareConfiguration, canMultiply: Bool = false) {
     activationBits = configuration.inpBits
     weightBits = configuration.wgtBits
+    self.canMultiply = canMultiply
   }
 
   /// −128…127 for 8 bits; scales make the positive end stand for the largest magnitude.
@@ -21,12 +24,19 @@ struct IntegerFormat: Hashable, Sendable {
   /// Largest shift of layers whose weights are given (averages over large windows need it).
   static let uniformShiftMax = 20
 
+  /// From the smallest to the largest activation: what an integer without its zero point can be.
+  var span: Int { activations.count - 1 }
+
   /// Activations that a real range clips to.
-  func clip(_ bounds: Bounds, scale: Double) -> (low: Int, high: Int) {
-    (step(Double(bounds.low) / scale), step(Double(bounds.high) / scale))
+  func clip(_ bounds: Bounds, scale: Double, zeroPoint: Int) -> (low: Int, high: Int) {
+    (
+      integer(Double(bounds.low) / scale + Double(zeroPoint)),
+      integer(Double(bounds.high) / scale + Double(zeroPoint))
+    )
   }
 
-  private func step(_ value: Double) -> Int {
+  /// The nearest activation.
+  func integer(_ value: Double) -> Int {
     let limits = activations
     return Int(
       min(max(value.rounded(.toNearestOrEven), Double(limits.lowerBound)), Double(limits.upperBound)))

@@ -64,7 +64,7 @@ extension ScalePlan.Uniform {
       let doubled = result.weights.map { $0.map { 2 * $0 } }
       let sum = zip(doubled, taps).reduce(0) { $0 + ($1.0.map { abs($0) }.max() ?? 0) * $1.1 }
       guard doubled.joined().allSatisfy({ format.weights.contains($0) }),
-        sum * -format.activations.lowerBound <= Int(Int32.max / 8)
+        sum * format.span <= Int(Int32.max / 8)
       else { break }
       result = Self(weights: doubled, shift: result.shift + 1)
     }

@@ -14,6 +14,8 @@ struct LinearQuantizer {
     var inputScale: Double
     /// Of the input, in real units; for the estimate of the error.
     var meanSquare = 0.0
+    /// Per output channel what an integer of given weights stands for.
+    var weightScales: [Float]?
   }
   struct Result {
     var weights: [[Int8]]
@@ -87,8 +89,10 @@ struct LinearQuantizer {
       for position in range(term, channel, of: bias.count) {
         sum += abs(integerWeight(term.weights[position], factor))
       }
-      bound += Double(sum * -format.activations.lowerBound)
+      bound += Double(sum * format.span)
     }
+    // The zero point of the output.
+    bound += Double(format.span) * power(shift)
     return bound <= Double(Int32.max / (hasLeak ? 2 : 1))
   }
 

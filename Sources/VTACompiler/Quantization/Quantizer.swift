@@ -7,6 +7,7 @@ struct Quantizer {
   private let statistics: [ActivationStatistics]
   private let format: IntegerFormat
   private let plan: ScalePlan
+  private let options: QuantizationOptions
   private var result: QuantizedGraph
   /// Index in `result.values` of a value of the graph.
   private var deviceValues: [Int: Int] = [:]
@@ -15,14 +16,17 @@ struct Quantizer {
   private var stepNames = UniqueNames()
   private var valueNames = UniqueNames()
 
+  /// - Returns: the integer network, and the float network that it is made of layer by layer.
+  ///
   /// - Parameter graph: simplified; see ``Graph/removeReshapes()`` and ``Graph/foldScalesAndClips()``.
   static func quantize(
-    _ graph: Graph, _ statistics: [ActivationStatistics], configuration: HardwareConfiguration
-  ) throws(CompileError) -> QuantizedGraph {
-    let format = IntegerFormat(configuration)
-    var graph = graph
+    _ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat,
+    _ options: QuantizationOptions = QuantizationOptions()
+  ) throws(CompileError) -> (graph: QuantizedGraph, fused: Graph) {
+    var (graph, statistics) = (graph, statistics)
+    if options.equalizes, !graph.isQuantized { graph.equalizeChannels(&statistics) }
     graph.fuseAdditions(statistics, format)
-    var quantizer = Quantizer(graph, statistics, format)
+    var quantizer = Quantizer(graph, statistics, format, options)
     for (index, node) in graph.nodes.enumerated() { try quantizer.lower(node, index) }
     quantizer.lowerOutputs()
     for value in quantizer.result.values where !value.scale.isNormal {
@@ -30,14 +34,18 @@ struct Quantizer {
         "value \(quoted(value.name))", "its range in the calibration samples is beyond float32",
         remedy: "check the samples and the weights")
     }
-    return quantizer.result
+    return (quantizer.result, graph)
   }
 
-  private init(_ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat) {
+  private init(
+    _ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat,
+    _ options: QuantizationOptions
+  ) {
     self.graph = graph
     self.statistics = statistics
     self.format = format
-    plan = ScalePlan(graph, statistics, format)
+    self.options = options
+    plan = ScalePlan(graph, statistics, format, options.scales)
     func tensor(_ name: String, _ value: Int) -> ModelTensor {
       ModelTensor(name: name, dataType: .fp32, shape: graph.values[value].shape)
     }
@@ -57,7 +65,8 @@ struct Quantizer {
       append(node, why, .accumulate(operation, output: addValue(node.output)))
     case .maxPool(let pool):
       quantizeInput(pool.input)
-      let (low, high) = format.clip(pool.bounds, scale: plan.scale(node.output))
+      let (low, high) = format.clip(
+        pool.bounds, scale: plan.scale(node.output), zeroPoint: plan.zeroPoint(node.output))
       let operation = MaxPool(
         input: device(pool.input), kernel: pool.window.kernel.pair, stride: pool.window.stride.pair,
         padding: pool.window.padding, low: low, high: high)
@@ -127,7 +136,7 @@ struct Quantizer {
       QuantizedValue(
         name: valueNames.unique(graph.values[value].name), channels: geometry.channels,
         height: geometry.height,
-        width: geometry.width, scale: Float(plan.scale(value))))
+        width: geometry.width, scale: Float(plan.scale(value)), zeroPoint: plan.zeroPoint(value)))
     return result.values.count - 1
   }
 
@@ -213,16 +222,18 @@ extension Quantizer {
   private func accumulate(
     _ layer: LinearLayer, _ node: GraphNode, _ uniform: ScalePlan.Uniform?
   ) throws(CompileError) -> (Accumulate, String) {
+    let (layer, given) = layer.repeatingTerms(uniform, most: format.weights.upperBound)
     let scale = plan.scale(node.output)
     let leak = LeakySlope(layer.slope, format)
     let quantizer = LinearQuantizer(format: format, outputScale: scale, hasLeak: leak != nil)
     // The shifts of a slope need bits below the output's.
     let uniform =
-      leak == nil ? uniform : uniform?.withFractionBits(format, taps: layer.terms.map(\.window.taps))
-    let (low, high) = format.clip(layer.bounds, scale: scale)
+      leak == nil ? given : given?.withFractionBits(format, taps: layer.terms.map(\.window.taps))
+    let (low, high) = format.clip(layer.bounds, scale: scale, zeroPoint: plan.zeroPoint(node.output))
     let weights: [[Int8]]
     let bias: [Int32]
     let shift: [Int]
+    var multiplier: Multiplier?
     if let uniform {
       weights = zip(layer.terms, uniform.weights).map {
         $0.integers($1, channels: layer.bias.count, inputs: graph.values[$0.input].geometry.channels)
@@ -230,22 +241,40 @@ extension Quantizer {
       bias = layer.bias.map { quantizer.integerBias($0, shift: uniform.shift) }
       shift = [Int](repeating: uniform.shift, count: bias.count)
     } else {
-      guard !layer.terms.contains(where: \.isPositional) else {
+      guard !layer.terms.contains(where: \.needsGivenWeights) else {
         throw CompileError(
           "\(node.operators[0]) \(quoted(node.name))",
-          "the divisors at its edges and inside, or the ranges of its input and output, differ too much for "
+          "the divisors at its edges and inside, or the ranges of its inputs and output, differ too much for "
             + "weights of \(format.weightBits) bits")
       }
       let terms = layer.terms.map {
         LinearQuantizer.Term(
           $0, channels: layer.bias.count, scale: plan.scale($0.input), statistics[$0.input])
       }
-      guard let result = quantizer.quantize(terms, bias: layer.bias) else {
+      let multiplying = MultiplyingQuantizer(format: format, outputScale: scale)
+      if format.canMultiply, var result = multiplying.quantize(terms, bias: layer.bias) {
+        if let corrected = corrected(layer, result.weights, { result.units[$1] / plan.scale($0.input) }),
+          let again = multiplying.quantize(terms, bias: corrected)
+        {
+          result = again
+        }
+        (weights, bias, multiplier) = (result.weights, result.bias, result.multiplier)
+        shift = [Int](repeating: result.shift, count: bias.count)
+      } else if var result = quantizer.quantize(terms, bias: layer.bias) {
+        let unit = { (term: LinearTerm, channel: Int) in
+          scale / Double(1 << result.shift[channel]) / plan.scale(term.input)
+        }
+        if let corrected = corrected(layer, result.weights, unit),
+          let again = quantizer.quantize(terms, bias: corrected)
+        {
+          result = again
+        }
+        (weights, bias, shift) = (result.weights, result.bias, result.shift)
+      } else {
         throw CompileError(
           "\(node.operators[0]) \(quoted(node.name))",
           "it adds so many products that its sums can leave the accelerator's 32 bits")
       }
-      (weights, bias, shift) = (result.weights, result.bias, result.shift)
     }
     let terms = zip(layer.terms, weights).map { term, weights in
       AccumulateTerm(
@@ -253,12 +282,53 @@ extension Quantizer {
         kernel: term.window.kernel.pair, stride: term.window.stride.pair, padding: term.window.padding,
         places: term.places)
     }
-    let operation = Accumulate(
-      terms: terms, bias: bias, shift: shift, leak: leak?.shifts ?? [], low: low, high: high)
-    return (operation, why(layer, uniform, shift) + (leak.map { ", \($0.sentence)" } ?? ""))
+    var operation = Accumulate(
+      terms: terms, bias: bias, shift: shift, multiplier: multiplier, leak: leak?.shifts ?? [], low: low,
+      high: high)
+    // What a quantized model computes is kept to the last bit where shifts can express it.
+    if graph.isQuantized, multiplier == nil, leak == nil, shift.allSatisfy({ $0 > 0 }) {
+      operation.roundsToEven = true
+      for channel in shift.indices { operation.bias[channel] &-= 1 << Int32(shift[channel] - 1) }
+    }
+    return (operation, why(layer, uniform, operation) + (leak.map { ", \($0.sentence)" } ?? ""))
   }
 
-  private func why(_ layer: LinearLayer, _ uniform: ScalePlan.Uniform?, _ shift: [Int]) -> String {
+  /// Biases that make up for what rounding the weights adds to each sum on average, padding left out of account.
+  ///
+  /// - Parameter unit: what an integer of a term's weights stands for in an output channel.
+  private func corrected(
+    _ layer: LinearLayer, _ integers: [[Int8]], _ unit: (LinearTerm, _ channel: Int) -> Double
+  ) -> [Float]? {
+    guard options.correctsBias, !graph.isQuantized else { return nil }
+    var result = layer.bias
+    for (term, integers) in zip(layer.terms, integers) {
+      let means = statistics[term.input].channelMeans
+      let weights = term.expandedWeights(channels: layer.bias.count)
+      guard term.places == .all, !means.isEmpty else { return nil }
+      let (outputs, taps) = (layer.bias.count, term.window.taps)
+      let perOutput = weights.count / outputs
+      for output in 0..<outputs {
+        let step = unit(term, output)
+        // The first input channel that the output's weights belong to.
+        let first: Int
+        switch term.weights {
+        case .dense: first = 0
+        case .grouped(_, let groups): first = output / (outputs / groups) * (perOutput / taps)
+        case .depthwise: first = output
+        case .uniform, .positional, .selection: return nil
+        }
+        var sum = 0.0
+        for index in 0..<perOutput {
+          let position = output * perOutput + index
+          sum += (Double(weights[position]) - Double(integers[position]) * step) * means[first + index / taps]
+        }
+        result[output] += Float(sum)
+      }
+    }
+    return result
+  }
+
+  private func why(_ layer: LinearLayer, _ uniform: ScalePlan.Uniform?, _ sum: Accumulate) -> String {
     let isSpread = layer.terms.contains { $0.places != .all }
     if let uniform {
       var weights = uniform.weights.joined().map(String.init).joined(separator: " and ")
@@ -269,8 +339,10 @@ extension Quantizer {
       }
       return "\(way) diagonal weight tiles of \(weights), shift \(uniform.shift)"
     }
-    let (least, most) = (shift.min() ?? 0, shift.max() ?? 0)
-    let shifts = least == most ? "shift \(least)" : "shifts \(least)…\(most) per channel"
+    let (least, most) = (sum.shift.min() ?? 0, sum.shift.max() ?? 0)
+    let shifts =
+      sum.multiplier.map { "factors of 15 bits per channel, shifts \($0.preShift) and \(most)" }
+      ?? (least == most ? "shift \(least)" : "shifts \(least)…\(most) per channel")
     let sums =
       layer.terms.count == 1
       ? ""
@@ -282,8 +354,37 @@ extension Quantizer {
   }
 }
 
+extension LinearLayer {
+  /// Terms whose factor exceeds one weight, as several with the same input.
+  fileprivate func repeatingTerms(
+    _ uniform: ScalePlan.Uniform?, most: Int
+  ) -> (LinearLayer, ScalePlan.Uniform?) {
+    guard var uniform, uniform.weights.joined().contains(where: { abs($0) > most }) else {
+      return (self, uniform)
+    }
+    var result = self
+    result.terms = []
+    var weights: [[Int]] = []
+    for (term, given) in zip(terms, uniform.weights) {
+      let count = max(1, ((given.map { abs($0) }.max() ?? 0) + most - 1) / most)
+      for part in 0..<count {
+        result.terms.append(term)
+        weights.append(given.map { $0 * (part + 1) / count - $0 * part / count })
+      }
+    }
+    uniform.weights = weights
+    return (result, uniform)
+  }
+}
+
 extension LinearTerm {
-  fileprivate var isPositional: Bool { if case .positional = weights { true } else { false } }
+  /// That its weights are no free ones, however they are expressed.
+  fileprivate var needsGivenWeights: Bool {
+    switch weights {
+    case .positional, .selection: true
+    case .dense, .grouped, .depthwise, .uniform: false
+    }
+  }
 
   fileprivate func kind(_ integers: [Int8]) -> AccumulateTerm.Weights {
     switch weights {

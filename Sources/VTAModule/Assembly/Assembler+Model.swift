@@ -89,7 +89,12 @@ extension Assembler {
         name: name.name ?? "", region: index,
         byteOffset: UInt64(elements) * UInt64(configuration.elementBytes(.inp)), channels: extents.channels,
         height: extents.height, width: extents.width, scale: try arguments.scale(),
-        unfolding: try unfolding(&arguments)), line, name)
+        zeroPoint: try zeroPoint(&arguments), unfolding: try unfolding(&arguments)), line, name)
+  }
+
+  private func zeroPoint(_ arguments: inout DirectiveArguments) throws(AssemblyError) -> Int {
+    guard let token = arguments.optional("zero") else { return 0 }
+    return Int(try arguments.integer(token, "the zero point", in: -128...127))
   }
 
   /// `unfold=ROWSxCOLUMNS/STEPxSTEP/HEIGHTxWIDTH/TOPxLEFT`

@@ -150,6 +150,7 @@ package struct AssemblyWriter {
       ".tensor", name(tensor.name), place(tensor.region, element),
       extents([tensor.channels, tensor.height, tensor.width]), "scale=\(tensor.scale)",
     ]
+    if tensor.zeroPoint != 0 { parts.append("zero=\(tensor.zeroPoint)") }
     if let u = tensor.unfolding {
       let pairs = [[u.rows, u.columns], [u.rowStep, u.columnStep], [u.height, u.width], [u.top, u.left]]
       parts.append("unfold=" + pairs.map(extents).joined(separator: "/"))

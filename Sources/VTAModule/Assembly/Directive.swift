@@ -39,7 +39,7 @@ enum Directive: String, CaseIterable {
       case .affine: "int8|int32 COUNT START STEP"
       case .random: "int8|int32 COUNT SEED LOW HIGH"
       case .omitted, .program: ""
-      case .tensor: "NAME REGION[+ELEMENTS] CxHxW scale=S [unfold=RxC/SxS/HxW/TxL]"
+      case .tensor: "NAME REGION[+ELEMENTS] CxHxW scale=S [zero=Z] [unfold=RxC/SxS/HxW/TxL]"
       case .step:
         "quantize INPUT TENSOR, run PROGRAM, dequantize TENSOR OUTPUT SHAPE, softmax INPUT OUTPUT axis=N, "
           + "reshape INPUT OUTPUT SHAPE, activate FUNCTION INPUT OUTPUT alpha=A beta=B, "

@@ -70,6 +70,11 @@ struct MemoryCheck {
     guard tensor.scale.isFinite, tensor.scale > 0 else {
       throw ModuleError(place, "its scale \(tensor.scale) is no positive number")
     }
+    let limit = 1 << (configuration.inpBits - 1)
+    guard (-limit..<limit).contains(tensor.zeroPoint) else {
+      throw ModuleError(
+        place, "its zero point \(tensor.zeroPoint) does not fit into \(configuration.inpBits) bits")
+    }
   }
 
   private func check(_ unfolding: Unfolding, _ tensor: DeviceTensor, _ place: String) throws(ModuleError) {

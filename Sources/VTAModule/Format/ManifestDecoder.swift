@@ -122,6 +122,7 @@ struct ManifestDecoder {
       name: stored.name, region: try integer(stored.region, place), byteOffset: stored.byteOffset,
       channels: try integer(stored.channels, place), height: try integer(stored.height, place),
       width: try integer(stored.width, place), scale: stored.scale,
+      zeroPoint: Int(stored.zeroPoint),
       unfolding: stored.hasUnfolding ? try unfolding(stored.unfolding, place) : nil)
   }
 

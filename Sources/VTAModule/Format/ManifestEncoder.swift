@@ -96,6 +96,7 @@ struct ManifestEncoder {
     stored.height = UInt64(tensor.height)
     stored.width = UInt64(tensor.width)
     stored.scale = tensor.scale
+    stored.zeroPoint = Int32(tensor.zeroPoint)
     if let unfolding = tensor.unfolding {
       stored.unfolding.rows = UInt32(unfolding.rows)
       stored.unfolding.columns = UInt32(unfolding.columns)

@@ -323,8 +323,11 @@ nonisolated struct StoredDeviceTensor: Sendable {
 
   var width: UInt64 = 0
 
-  /// Real value of one step; the zero point is 0.
+  /// Real value of one step.
   var scale: Float = 0
+
+  /// The integer that stands for 0.
+  var zeroPoint: Int32 = 0
 
   /// Absent where the tensor lies as it is.
   var unfolding: StoredUnfolding {
@@ -345,7 +348,7 @@ nonisolated struct StoredDeviceTensor: Sendable {
 
 /// A tensor that the host spreads out, so that a kernel's neighbouring positions share the lanes of one element: lane
 /// (i, j, channel), i the slowest, of element (y, x) holds position (y * row_step + i - top, x * column_step + j - left),
-/// zero outside the tensor.
+/// the zero point outside the tensor.
 nonisolated struct StoredUnfolding: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -483,7 +486,7 @@ nonisolated struct StoredStep: Sendable {
 
   }
 
-  /// Round input / scale half to even, clip to INP's signed range, pack; float32.
+  /// Round input / scale half to even, add the zero point, clip to INP's signed range, pack; float32.
   nonisolated struct Quantize: Sendable {
     // SwiftProtobuf.Message conformance is added in an extension below. See the
     // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -511,7 +514,7 @@ nonisolated struct StoredStep: Sendable {
     init() {}
   }
 
-  /// Unpack, times the scale; float32.
+  /// Unpack, without the zero point times the scale; float32.
   nonisolated struct Dequantize: Sendable {
     // SwiftProtobuf.Message conformance is added in an extension below. See the
     // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -1194,7 +1197,7 @@ nonisolated extension StoredRegion.Kind: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension StoredDeviceTensor: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".DeviceTensor"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}region\0\u{3}byte_offset\0\u{1}channels\0\u{1}height\0\u{1}width\0\u{1}scale\0\u{1}unfolding\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}region\0\u{3}byte_offset\0\u{1}channels\0\u{1}height\0\u{1}width\0\u{1}scale\0\u{1}unfolding\0\u{3}zero_point\0")
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1210,6 +1213,7 @@ nonisolated extension StoredDeviceTensor: SwiftProtobuf.Message, SwiftProtobuf._
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.width) }()
       case 7: try { try decoder.decodeSingularFloatField(value: &self.scale) }()
       case 8: try { try decoder.decodeSingularMessageField(value: &self._unfolding) }()
+      case 9: try { try decoder.decodeSingularSInt32Field(value: &self.zeroPoint) }()
       default: break
       }
     }
@@ -1244,6 +1248,9 @@ nonisolated extension StoredDeviceTensor: SwiftProtobuf.Message, SwiftProtobuf._
     try { if let v = self._unfolding {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     } }()
+    if self.zeroPoint != 0 {
+      try visitor.visitSingularSInt32Field(value: self.zeroPoint, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1255,6 +1262,7 @@ nonisolated extension StoredDeviceTensor: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.height != rhs.height {return false}
     if lhs.width != rhs.width {return false}
     if lhs.scale != rhs.scale {return false}
+    if lhs.zeroPoint != rhs.zeroPoint {return false}
     if lhs._unfolding != rhs._unfolding {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

@@ -12,10 +12,13 @@ package struct PackedLayout: Hashable, Sendable {
   package let height: Int
   package let width: Int
   private let unfolding: Unfolding
+  /// What an unfolded tensor holds outside its positions.
+  private let outside: Int8
 
   /// - Precondition: the sizes are positive and their product was checked (``ModuleCheck``).
   package init(
-    configuration: HardwareConfiguration, channels: Int, height: Int, width: Int, unfolding: Unfolding? = nil
+    configuration: HardwareConfiguration, channels: Int, height: Int, width: Int, unfolding: Unfolding? = nil,
+    outside: Int8 = 0
   ) {
     batch = configuration.batch
     block = configuration.block
@@ -23,6 +26,7 @@ package struct PackedLayout: Hashable, Sendable {
     self.channels = channels
     self.height = height
     self.width = width
+    self.outside = outside
     self.unfolding =
       unfolding
       ?? Unfolding(
@@ -47,7 +51,7 @@ package struct PackedLayout: Hashable, Sendable {
     let mask = UInt8(truncatingIfNeeded: (1 << laneBits) - 1)
     forEachLane(samples: samples) { index, lane in
       let bit = lane * laneBits
-      bytes[bit >> 3] |= (UInt8(bitPattern: values[index]) & mask) << UInt8(bit & 7)
+      bytes[bit >> 3] |= (UInt8(bitPattern: index.map { values[$0] } ?? outside) & mask) << UInt8(bit & 7)
     }
     return bytes
   }
@@ -58,6 +62,7 @@ package struct PackedLayout: Hashable, Sendable {
     var values = [Int8](repeating: 0, count: samples * channels * height * width)
     let unused = UInt8(8 - laneBits)
     forEachLane(samples: samples) { index, lane in
+      guard let index else { return }
       let bit = lane * laneBits
       values[index] = Int8(bitPattern: (bytes[bit >> 3] >> UInt8(bit & 7)) << unused) >> Int8(unused)
     }
@@ -65,8 +70,9 @@ package struct PackedLayout: Hashable, Sendable {
   }
 
   /// Calls `body` with the index in row-major N, C, H, W and the packed lane of every real value, more than once where
-  /// unfolding repeats it.
-  private func forEachLane(samples: Int, _ body: (_ index: Int, _ lane: Int) -> Void) {
+  /// unfolding repeats it, and with no index for lanes outside the tensor's positions.
+  @inline(__always)
+  private func forEachLane(samples: Int, _ body: (_ index: Int?, _ lane: Int) -> Void) {
     let u = unfolding
     let pixels = u.height * u.width
     for n in 0..<samples {
@@ -77,11 +83,12 @@ package struct PackedLayout: Hashable, Sendable {
         let lane = (packed / block * pixels * batch + n) * block + packed % block
         for y in 0..<u.height {
           let row = y * u.rowStep + i - u.top
-          guard row >= 0, row < height else { continue }
+          let isInside = row >= 0 && row < height
           let first = ((n * channels + channel) * height + row) * width
           var column = j - u.left
           for x in 0..<u.width {
-            if column >= 0, column < width { body(first + column, lane + (y * u.width + x) * batch * block) }
+            let seesInput = isInside && column >= 0 && column < width
+            body(seesInput ? first + column : nil, lane + (y * u.width + x) * batch * block)
             column += u.columnStep
           }
         }
@@ -93,6 +100,7 @@ package struct PackedLayout: Hashable, Sendable {
 extension DeviceTensor {
   package func layout(_ configuration: HardwareConfiguration) -> PackedLayout {
     PackedLayout(
-      configuration: configuration, channels: channels, height: height, width: width, unfolding: unfolding)
+      configuration: configuration, channels: channels, height: height, width: width, unfolding: unfolding,
+      outside: Int8(truncatingIfNeeded: zeroPoint))
   }
 }

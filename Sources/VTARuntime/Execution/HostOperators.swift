@@ -2,18 +2,20 @@ private import Glibc
 
 /// Steps that the host takes, in float32. Values hold whole samples one after the other.
 enum HostOperators {
-  /// `clip(rint(x / scale), low, high)`, half to even; not-a-number becomes 0.
+  /// `clip(rint(x / scale) + zero, low, high)`, half to even; not-a-number becomes the zero point.
   static func quantize(
-    _ values: some Collection<Float>, scale: Float, low: Float, high: Float
+    _ values: some Collection<Float>, scale: Float, zero: Float = 0, low: Float, high: Float
   ) -> [Int8] {
     values.map { value in
-      let rounded = (value / scale).rounded(.toNearestOrEven)
+      let rounded = (value / scale).rounded(.toNearestOrEven) + zero
       // The bounds lie in Int8's range.
-      return rounded.isNaN ? 0 : Int8(truncatingIfNeeded: Int32(min(max(rounded, low), high)))
+      return rounded.isNaN ? Int8(zero) : Int8(truncatingIfNeeded: Int32(min(max(rounded, low), high)))
     }
   }
 
-  static func dequantize(_ values: [Int8], scale: Float) -> [Float] { values.map { Float($0) * scale } }
+  static func dequantize(_ values: [Int8], scale: Float, zero: Float = 0) -> [Float] {
+    values.map { (Float($0) - zero) * scale }
+  }
 
   /// Softmax along one axis; the largest value is subtracted first.
   /// - Parameters:

@@ -59,6 +59,7 @@ struct ModelRun {
       let quantized = withValues(of: input, in: group) { values in
         HostOperators.quantize(
           values, scale: module.deviceTensors[output].scale,
+          zero: Float(module.deviceTensors[output].zeroPoint),
           low: -Float(1 << (bits - 1)), high: Float((1 << (bits - 1)) - 1))
       }
       try pack(quantized, into: output, samples: group.count)
@@ -70,7 +71,8 @@ struct ModelRun {
       device += ContinuousClock.now - start
     case .dequantize(let input, let output, _):
       group.values[output] = HostOperators.dequantize(
-        try unpack(input, samples: group.count), scale: module.deviceTensors[input].scale)
+        try unpack(input, samples: group.count), scale: module.deviceTensors[input].scale,
+        zero: Float(module.deviceTensors[input].zeroPoint))
     case .softmax(let input, let output, let axis):
       let shape = model.hostShapes[input] ?? []
       group.values[output] = HostOperators.softmax(

@@ -2,10 +2,10 @@ internal import ArgumentParser
 private import Foundation
 private import SystemPackage
 private import VTA
-private import VTACompiler
+internal import VTACompiler
 private import VTAModule
 
-struct CompileCommand: ParsableCommand {
+struct CompileCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "compile", abstract: "Compiles an ONNX model to a .vtab module.",
     discussion: "Float models need calibration samples, from which the ranges of all activations are taken.")
@@ -52,6 +52,24 @@ struct CompileCommand: ParsableCommand {
       "Where the integer network is written: graph.json and .npy files.", valueName: "folder"))
   var dumpQuantized: String?
 
+  @Option(help: "How ranges follow from the samples: min-max, percentile, entropy, mse.")
+  var calibrationMethod = QuantizationOptions.CalibrationMethod.minMax
+
+  @Option(help: "Scales of activations: free, or powers-of-two (less accurate, for comparison).")
+  var scales = QuantizationOptions.Scales.free
+
+  @Option(help: "How sums become outputs: auto multiplies where the accelerator can, shifts never does.")
+  var requantization = QuantizationOptions.Requantization.automatic
+
+  @Flag(inversion: .prefixedNo, help: "Ranges of channels are evened out between layers.")
+  var equalization = false
+
+  @Flag(inversion: .prefixedNo, help: "Biases make up for the mean error of rounded weights.")
+  var biasCorrection = true
+
+  @Flag(help: "Print the report as a table, as on a terminal anyway.")
+  var table = false
+
   @Flag(help: "Print the result as JSON.")
   var json = false
 
@@ -64,18 +82,23 @@ struct CompileCommand: ParsableCommand {
     let host: Int
   }
 
-  func run() throws {
+  func run() async throws {
     let target = try TargetInput.read(target)
     var options = CompilerOptions(
       name: URL(filePath: model).deletingPathExtension().lastPathComponent,
       producer: "vtactl \(Version.text)", target: target)
     options.shapes = try shapes()
+    options.quantization.calibration = calibrationMethod
+    options.quantization.scales = scales
+    options.quantization.correctsBias = biasCorrection
+    options.quantization.equalizes = equalization
+    options.quantization.requantization = requantization
     options.preprocessing = try preprocess.map(PreprocessingInput.read)
     options.labels = try labels.map(lines) ?? []
     options.calibration = try calibration.map { try CalibrationInput.reader($0, options.preprocessing) }
     let bytes = try FileInput.read(model)
     let progress = Progress()
-    let compilation: Compilation
+    var compilation: Compilation
     do {
       defer { progress.end() }
       compilation = try Compiler.compile(
@@ -84,10 +107,24 @@ struct CompileCommand: ParsableCommand {
     } catch {
       throw Failure(model, error)
     }
-    try write(compilation, target)
+    let showsTable = !json && (table || isatty(STDOUT_FILENO) == 1)
+    if report != nil || showsTable { try await measure(&compilation) }
+    try write(compilation, target, showsTable)
   }
 
-  private func write(_ compilation: Compilation, _ target: Target) throws {
+  /// Runs the module on the simulator, for the errors of its layers.
+  private func measure(_ compilation: inout Compilation) async throws {
+    guard let measure = compilation.measure else { return }
+    let runner = try await LocalRunner(module: compilation.module, device: "sim", path: model)
+    let outcome: RunOutcome
+    do { outcome = try await runner.run(measure.inputs, dumpTensors: true) } catch {
+      throw Failure(model, error)
+    }
+    let tensors = Dictionary(uniqueKeysWithValues: outcome.deviceTensors.map { ($0.name, $0.tensor) })
+    compilation.report.note(measure.errors(tensors, compilation.module.deviceTensors))
+  }
+
+  private func write(_ compilation: Compilation, _ target: Target, _ showsTable: Bool) throws {
     if let dumpQuantized {
       let dump = QuantizedGraphDump(
         compilation.quantized, activationBits: target.configuration.inpBits)
@@ -104,6 +141,7 @@ struct CompileCommand: ParsableCommand {
       module: output, bytes: module.count, target: target.description, accelerator: device,
       host: layers.count - device)
     if json { return try JSONOutput.print(result) }
+    if showsTable { for line in compilation.report.table() { print(line) } }
     print(
       "\(output): \(result.bytes) bytes for \(result.target); \(device) layers on the accelerator, "
         + "\(result.host) on the host")
@@ -128,3 +166,7 @@ struct CompileCommand: ParsableCommand {
       .split(whereSeparator: \.isNewline).map(String.init)
   }
 }
+
+extension QuantizationOptions.CalibrationMethod: ExpressibleByArgument {}
+extension QuantizationOptions.Scales: ExpressibleByArgument {}
+extension QuantizationOptions.Requantization: ExpressibleByArgument {}

@@ -13,7 +13,7 @@ struct RunReport: Encodable {
 
   /// Samples whose classes the text shows.
   private static let samplesShown = 10
-  private static let classesShown = 3
+  private static let classesShown = 5
 
   let model: String
   let device: String
@@ -73,7 +73,12 @@ struct RunReport: Encodable {
     for sample in 0..<min(samples, Self.samplesShown) {
       let scores = values[sample * labels.count..<(sample + 1) * labels.count]
       let best = zip(labels, scores).sorted { $0.1 > $1.1 }.prefix(Self.classesShown)
-      let text = best.map { String(format: "%@ %.1f %%", $0.0 as NSString, $0.1 * 100) }
+      let isProbability = abs(scores.reduce(0, +) - 1) < 0.01 && scores.allSatisfy { $0 >= 0 }
+      let text = best.map {
+        isProbability
+          ? String(format: "%@ %.1f %%", $0.0 as NSString, $0.1 * 100)
+          : String(format: "%@ %.3f", $0.0 as NSString, $0.1)
+      }
       print("  " + (samples > 1 ? "sample \(sample): " : "") + text.joined(separator: ", "))
     }
     if samples > Self.samplesShown { print("  … and \(samples - Self.samplesShown) more") }

@@ -1,5 +1,5 @@
 extension OperatorRow {
-  private static let windowAttributes: [String: ONNXAttributeProto.AttributeType] = [
+  static let windowAttributes: [String: ONNXAttributeProto.AttributeType] = [
     "auto_pad": .string, "dilations": .ints, "kernel_shape": .ints, "pads": .ints, "strides": .ints,
   ]
 
@@ -41,15 +41,10 @@ extension OperatorRow {
     let channels = node.shape(1)?[0] ?? 0
     let bias = node.constant(2) == nil ? [Float](repeating: 0, count: channels) : try node.floats(2)
     let groups = node.int("group", default: 1)
-    let kind: LinearTerm.Weights =
-      if groups == 1 {
-        .dense(weights)
-      } else if groups == shape[1], groups == channels {
-        .depthwise(weights)
-      } else {
-        .grouped(weights, groups: groups)
-      }
-    let term = LinearTerm(input: input, weights: kind, window: window)
+    var term = LinearTerm(
+      input: input, weights: .convolution(weights, groups: groups, inputs: shape[1], outputs: channels),
+      window: window)
+    term.weightScales = node.constant(1)?.outputScales(channels)
     try builder.add(
       .linear(LinearLayer(terms: [term], bias: bias)), shape: [shape[0], channels, height, width], for: node)
   }
@@ -104,6 +99,13 @@ extension OperatorRow {
   }
 }
 
+extension LinearTerm.Weights {
+  static func convolution(_ weights: [Float], groups: Int, inputs: Int, outputs: Int) -> Self {
+    if groups == 1 { return .dense(weights) }
+    return groups == inputs && groups == outputs ? .depthwise(weights) : .grouped(weights, groups: groups)
+  }
+}
+
 extension OperatorRow {
   static let reduceMean = OperatorRow(
     name: "ReduceMean",
@@ -138,7 +140,7 @@ extension LinearLayer {
   ///   - shape: of the input, N×C×H×W.
   ///   - window: slides to `height × width` places.
   ///   - counted: zeros around the input that count as elements; what else the window covers does not.
-  fileprivate static func average(
+  static func average(
     _ input: Int, of shape: [Int], window: Window, height: Int, width: Int, counted: Padding
   ) -> LinearLayer {
     func counts(

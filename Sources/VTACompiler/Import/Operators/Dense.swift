@@ -82,7 +82,8 @@ extension GraphBuilder {
       }
     }
     if alpha != 1 { weights = weights.map { $0 * alpha } }
-    let term = LinearTerm(input: input, weights: .dense(weights), window: .point)
+    var term = LinearTerm(input: input, weights: .dense(weights), window: .point)
+    if alpha == 1 { term.weightScales = dense.constant.outputScales(outputs, axis: isTransposed ? 0 : 1) }
     let layer = LinearLayer(terms: [term], bias: bias(outputs) ?? [Float](repeating: 0, count: outputs))
     try add(.linear(layer), shape: [shape[0], outputs], for: node)
   }

@@ -1,0 +1,58 @@
+internal import VTA
+internal import VTAModule
+
+/// What code generation knows of a layer and its instructions do not tell.
+package struct LayerNote: Hashable, Sendable {
+  /// Tile and loop order, for people.
+  var schedule = ""
+  /// Products of a weight and an activation that the layer is made of, per sample.
+  var products = 0
+  /// Every input, weight, constant and output once.
+  var leastBytes = 0
+  /// Elements of the accumulator that tiles and constants take.
+  var accumulators = 0
+  /// Index of the device tensor that it computes.
+  var output: Int?
+}
+
+extension LayerSchedule {
+  /// `4 blocks × 19 rows × 12 columns, weights stay, 2 contexts`
+  var text: String {
+    let order = order == .weightsStay ? "weights stay" : "inputs stay"
+    return "\(tiling.outputBlocks)×\(tiling.rows)×\(tiling.columns) blocks×rows×columns, \(order), "
+      + "\(contexts) context\(contexts == 1 ? "" : "s")"
+  }
+}
+
+extension LayerEmitter {
+  func note(_ plan: AccumulatePlan, _ schedule: LayerSchedule) -> LayerNote {
+    let value = graph.values[plan.output]
+    let (tiling, requantization) = (schedule.tiling, plan.requantization)
+    var note = LayerNote(schedule: schedule.text, output: plan.output)
+    note.accumulators =
+      schedule.contexts * tiling.outputBlocks * tiling.rows * tiling.columns * requantization.tileCopies
+      + requantization.tilesPerBlock * tiling.outputBlocks
+    for (term, tiles) in zip(plan.layer.terms, plan.tiles) {
+      let positions =
+        term.places.rows.indices(in: 0..<value.height).count
+        * term.places.columns.indices(in: 0..<value.width).count
+      let taps = term.kernel.height * term.kernel.width
+      switch term.weights {
+      case .dense(let weights), .grouped(let weights, _), .depthwise(let weights):
+        note.products += positions * weights.count
+      case .positional: note.products += positions * value.channels * taps
+      }
+      note.leastBytes += tiles.byteCount(configuration)
+    }
+    note.leastBytes += requantization.tilesPerBlock * requantization.blocks * configuration.elementBytes(.acc)
+    for input in Set(plan.layer.terms.map(\.input)) { note.leastBytes += bytes(input) }
+    note.leastBytes += bytes(plan.output)
+    return note
+  }
+
+  func note(_ pool: MaxPool, output: Int, _ schedule: LayerSchedule) -> LayerNote {
+    LayerNote(schedule: schedule.text, leastBytes: bytes(pool.input) + bytes(output), output: output)
+  }
+
+  private func bytes(_ value: Int) -> Int { Int(clamping: tensors[value].byteCount(configuration)) }
+}

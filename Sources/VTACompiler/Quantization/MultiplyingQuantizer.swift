@@ -1,0 +1,98 @@
+/// Turns a layer with free weights into integers where the accelerator can multiply sums: the largest weight of each
+/// channel takes all bits, and a factor of 15 bits brings the sum to the output's scale.
+struct MultiplyingQuantizer {
+  /// Bits below the output's step that are kept when a sum is multiplied.
+  private static let fractionBits = 4
+  private static let factorBits = 15
+  /// Products stay below 2^30, so that a slope and the rounding can be added.
+  private static let productMax = Double(1 << 30)
+  private static let biasMax = Double(1 << 29)
+
+  let format: IntegerFormat
+  let outputScale: Double
+
+  struct Result {
+    var weights: [[Int8]]
+    var bias: [Int32]
+    var shift: Int
+    var multiplier: Multiplier
+    /// What one integer of a channel's sum stands for.
+    var units: [Double]
+  }
+
+  func quantize(_ terms: [LinearQuantizer.Term], bias: [Float]) -> Result? {
+    let units = bias.indices.map { unit(terms, $0, of: bias) }
+    var result = Result(
+      weights: terms.map { [Int8](repeating: 0, count: $0.weights.count) }, bias: [], shift: 0,
+      multiplier: Multiplier(preShift: 0, limit: [], factor: []), units: units)
+    for (index, term) in terms.enumerated() {
+      let count = term.weights.count / bias.count
+      for position in term.weights.indices {
+        let value = (Double(term.weights[position]) * term.inputScale / units[position / count])
+          .rounded(.toNearestOrEven)
+        result.weights[index][position] = Int8(
+          min(max(value, Double(format.weights.lowerBound)), Double(format.weights.upperBound)))
+      }
+    }
+    let sums = bias.indices.map { channel in
+      zip(terms, result.weights).reduce(0) { sum, pair in
+        let count = pair.1.count / bias.count
+        return sum + pair.1[channel * count..<(channel + 1) * count].reduce(0) { $0 + abs(Int($1)) }
+      }
+    }
+    guard let factors = Self.factors(units.map { $0 / outputScale }) else { return nil }
+    result.shift = factors.shift
+    result.multiplier = factors.multiplier
+    let rounding = factors.multiplier.preShift > 0 ? 1 << (factors.multiplier.preShift - 1) : 0
+    for channel in bias.indices {
+      let value = (Double(bias[channel]) / units[channel]).rounded(.toNearestOrEven) + Double(rounding)
+      guard abs(value) + Double(sums[channel]) * Double(format.span) < Double(Int32.max) else { return nil }
+      result.bias.append(Int32(value))
+    }
+    return result
+  }
+
+  /// Factors `f` as `factor · 2^-(preShift + shift)`.
+  ///
+  /// - Returns: `nil` if they differ too much or are too large for the accelerator's 32 bits.
+  static func factors(_ factors: [Double]) -> (multiplier: Multiplier, shift: Int)? {
+    guard let most = factors.max(), most > 0, most.isFinite else { return nil }
+    // The largest factor has 15 bits.
+    let total = factorBits - 1 - Int(most.exponent)
+    let preShift = min(max(0, -Int(most.exponent) - 1 - fractionBits), 15)
+    let shift = total - preShift
+    guard (1...30).contains(shift) else { return nil }
+    var multiplier = Multiplier(preShift: preShift, limit: [], factor: [])
+    for factor in factors {
+      let integer = max(1, Int((factor * Double(sign: .plus, exponent: total, significand: 1)).rounded()))
+      multiplier.factor.append(Int32(integer))
+      multiplier.limit.append(Int32(min(productMax / Double(integer), productMax)))
+    }
+    // What a limit cuts off must saturate the output, zero point included.
+    let isHarmless = zip(multiplier.limit, multiplier.factor).allSatisfy {
+      Int($0) * Int($1) >> shift >= 1 << 9
+    }
+    return isHarmless ? (multiplier, shift) : nil
+  }
+
+  /// What one integer of a channel's sum stands for.
+  private func unit(_ terms: [LinearQuantizer.Term], _ channel: Int, of bias: [Float]) -> Double {
+    // Integers of a quantized model are kept.
+    if terms.count == 1, let scales = terms[0].weightScales {
+      return Double(scales[channel]) * terms[0].inputScale
+    }
+    var largest = 0.0
+    for term in terms {
+      let count = term.weights.count / bias.count
+      var peak: Float = 0
+      for position in channel * count..<(channel + 1) * count {
+        peak = max(peak, abs(term.weights[position]))
+      }
+      largest = max(largest, Double(peak) * term.inputScale)
+    }
+    // Finer than any output can show is of no use, and a bias must fit.
+    return max(
+      largest / Double(format.weights.upperBound), abs(Double(bias[channel])) / Self.biasMax,
+      outputScale * Double(sign: .plus, exponent: -18, significand: 1))
+  }
+}
