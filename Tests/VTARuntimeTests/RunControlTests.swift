@@ -88,7 +88,8 @@ import VTA
   /// Runs once.
   /// - Returns: how long the driver waited, and what for.
   private func run(
-    limit: Duration = .seconds(10), _ play: @escaping (Duration?) -> (done: UInt32, flag: UInt32, idle: Bool)
+    longest: Duration = .zero, grace: Duration = .seconds(10),
+    _ play: @escaping (Duration?) -> (done: UInt32, flag: UInt32, idle: Bool)
   ) throws -> (waited: Duration, registers: PlayedRegisters, time: PlayedTime) {
     let time = PlayedTime()
     let block = PlayedRegisters(time, play)
@@ -99,7 +100,7 @@ import VTA
       DeviceRegisters(
         map: .hls, path: "played", places: Dictionary(uniqueKeysWithValues: places), interrupt: nil))
     try RunControl(registers, on: time).run(
-      instructions: DeviceAddress(0x1000), count: 1, until: time.now + limit)
+      instructions: DeviceAddress(0x1000), count: 1, longest: longest, grace: grace)
     return (time.now - (try #require(block.started)), block, time)
   }
 
@@ -133,6 +134,14 @@ import VTA
     }
   }
 
+  /// A bit that reads 1 whatever happens: the program has had all the time that it can take.
+  @Test func stuckDone() throws {
+    let outcome = try run(longest: .milliseconds(30)) { since in
+      (1, (since ?? .zero) > .microseconds(1) ? 1 : 0, true)
+    }
+    #expect(outcome.waited >= .milliseconds(30) && outcome.waited < .milliseconds(35))
+  }
+
   /// A flag that reads do not clear says nothing; a `done` of 0 does.
   @Test func aFlagThatStays() throws {
     let outcome = try run { since in
@@ -144,7 +153,7 @@ import VTA
 
   @Test func whatNeverEndsIsReported() throws {
     let error = #expect(throws: DeviceError.self) {
-      _ = try run(limit: .milliseconds(50)) { _ in (1, 0, false) }
+      _ = try run(grace: .milliseconds(50)) { _ in (1, 0, false) }
     }
     guard case .stalled(let report) = error else {
       Issue.record("\(error.debugDescription)")

@@ -25,7 +25,7 @@ final class MemoryMappedBackend: DeviceBackend {
   private let selfTest: SelfTest
   private let coherencyReason: String
   private let path: String
-  private var limits: [DeviceAddress: Duration] = [:]
+  private var longestRuns: [DeviceAddress: Duration] = [:]
 
   /// Configures the FPGA if there is a bitstream, and runs the self-test, which decides how CPU and accelerator share
   /// memory.
@@ -60,7 +60,7 @@ final class MemoryMappedBackend: DeviceBackend {
 
   func free(_ arena: [DeviceAddress]) {
     guard let start = arena.first else { return }
-    for address in arena { limits[address] = nil }
+    for address in arena { longestRuns[address] = nil }
     memory.free(start)
   }
 
@@ -82,7 +82,7 @@ final class MemoryMappedBackend: DeviceBackend {
       let set = try? InstructionSet(configuration: target.configuration, revision: target.profile.revision)
     else { return }
     let statistics = ProgramStatistics(words.compactMap { try? set.decode($0) }, target.configuration)
-    limits[program] = Self.longestRun(statistics, megahertz: parts.board.clockMegahertz)
+    longestRuns[program] = Self.longestRun(statistics, megahertz: parts.board.clockMegahertz)
   }
 
   /// No hardware takes longer: twice the slowest known cycle counts (reference/vta-hardware.md, section 5.6), short loops
@@ -101,8 +101,8 @@ final class MemoryMappedBackend: DeviceBackend {
   ) throws(DeviceError) {
     if let deadline, ContinuousClock.now >= deadline { throw .deadlineExceeded }
     try control.run(
-      instructions: instructions, count: count,
-      until: parts.kernel.now + parts.stallLimit + (limits[instructions] ?? .zero))
+      instructions: instructions, count: count, longest: longestRuns[instructions] ?? .zero,
+      grace: parts.stallLimit)
   }
 
   // MARK: Power-up and reset
@@ -161,7 +161,8 @@ final class MemoryMappedBackend: DeviceBackend {
   ) throws(DeviceError) -> SelfTest.Verdict {
     try test.run(code: code, data: data, window: parts.board.memory.deviceWindow) {
       (program, count) throws(DeviceError) in
-      try control.run(instructions: program, count: count, until: parts.kernel.now + parts.stallLimit)
+      try control.run(
+        instructions: program, count: count, longest: SelfTest.longestRun, grace: parts.stallLimit)
     }
   }
 }

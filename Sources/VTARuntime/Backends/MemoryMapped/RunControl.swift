@@ -2,10 +2,11 @@ internal import VTA
 
 /// Starts programs through the registers and waits for their end (reference/vta-hardware.md, sections 5.1 and 5.2).
 ///
-/// On HLS hardware `done` keeps the 1 of the last run until the first compute instruction of the next. So it is believed
-/// only after it was seen to be written in this run: `done_valid` was cleared before the start and is set again, or
-/// `done` itself read something else. Hardware without a working `done_valid` can be so fast that neither is ever seen;
-/// then, until the flag worked once, a 1 also counts ``staleLimit`` after the start, if fetch is idle.
+/// On HLS hardware `done` keeps the 1 of the last run until the first compute instruction of the next, and on any it may be
+/// stuck. So it is believed at once only after it read something else in this run. If that was never seen, because
+/// this thread did not run for that long or because `done` is stuck, it is believed when the longest time is over that
+/// the program can take, and only if it was written since the start: `done_valid` was cleared before and is set again.
+/// Where that flag never worked, ``staleLimit`` and an idle fetch must do instead.
 final class RunControl {
   private let registers: DeviceRegisters
   private let kernel: any Kernel
@@ -38,17 +39,18 @@ final class RunControl {
   private var map: RegisterMap { registers.map }
 
   /// - Parameters:
-  ///   - limit: when the accelerator is held to be stuck.
+  ///   - longest: what the slowest hardware takes for the program.
+  ///   - grace: beyond that; then the accelerator is held to be stuck.
   /// - Throws: ``DeviceError/stalled(_:)``, ``DeviceError/unresponsive(reason:)``.
   func run(
-    instructions: DeviceAddress, count: UInt32, until limit: ContinuousClock.Instant
+    instructions: DeviceAddress, count: UInt32, longest: Duration, grace: Duration
   ) throws(DeviceError) {
     guard let address = UInt32(exactly: instructions.rawValue) else {
       throw .badAccess(
         address: instructions, byteCount: UInt64(count) * UInt64(Limits.instructionBytes),
         reason: "it is beyond the 4 GiB that the accelerator reaches")
     }
-    var watch = try makeWatch()
+    var watch = try makeWatch(longest)
     for argument in map.arguments {
       write(argument, address: address, count: count)
     }
@@ -56,7 +58,7 @@ final class RunControl {
     registers.publishMemory()
     watch.started = kernel.now
     for start in map.starts { write(start, address: address, count: count) }
-    guard try wait(&watch, until: limit) else {
+    guard try wait(&watch, until: watch.started + longest + grace) else {
       throw .stalled(StallReport(waited: kernel.now - watch.started, registers: registers))
     }
     registers.acquireMemory()
@@ -90,17 +92,23 @@ final class RunControl {
   /// What was seen of `done` in one run.
   private struct DoneWatch {
     var started: ContinuousClock.Instant
+    let longest: Duration
     /// Its flag was clear before the start.
-    var flagIsUsable: Bool
+    let flagIsUsable: Bool
+    /// The flag is set.
     var wasWritten = false
+    /// It read as not done.
+    var wasOff = false
   }
 
-  private func makeWatch() throws(DeviceError) -> DoneWatch {
-    guard let flag = map.doneValid else { return DoneWatch(started: kernel.now, flagIsUsable: false) }
-    // Reading clears it; where it stays, it is no such flag.
-    var value = try readAnswering(flag)
-    if value & 1 != 0 { value = try readAnswering(flag) }
-    return DoneWatch(started: kernel.now, flagIsUsable: value & 1 == 0)
+  private func makeWatch(_ longest: Duration) throws(DeviceError) -> DoneWatch {
+    var value: UInt32 = 1
+    if let flag = map.doneValid {
+      // Reading clears it; where it stays, it is no such flag.
+      value = try readAnswering(flag)
+      if value & 1 != 0 { value = try readAnswering(flag) }
+    }
+    return DoneWatch(started: kernel.now, longest: longest, flagIsUsable: value & 1 == 0)
   }
 
   private func isDone(_ watch: inout DoneWatch) throws(DeviceError) -> Bool {
@@ -108,16 +116,18 @@ final class RunControl {
       watch.wasWritten = true
       flagWorks = true
     }
-    let value = try readAnswering(map.done)
-    guard map.doneValid != nil else { return value == map.doneValue }
-    guard value == map.doneValue else {
-      watch.wasWritten = true
+    guard try readAnswering(map.done) == map.doneValue else {
+      watch.wasOff = true
       return false
     }
-    if watch.wasWritten { return true }
-    guard !flagWorks, kernel.now - watch.started >= Self.staleLimit, let fetchControl,
-      let idle = fetchControl.bit("idle")
-    else { return false }
+    if watch.wasOff { return true }
+    let waited = kernel.now - watch.started
+    guard waited >= watch.longest else { return false }
+    // The start itself clears it where there is no flag.
+    guard map.doneValid != nil, !watch.wasWritten else { return true }
+    guard !flagWorks, waited >= Self.staleLimit, let fetchControl, let idle = fetchControl.bit("idle") else {
+      return false
+    }
     return try readAnswering(fetchControl) & idle != 0
   }
 

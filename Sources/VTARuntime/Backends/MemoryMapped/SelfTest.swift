@@ -35,6 +35,8 @@ struct SelfTest {
 
   /// Some cache lines of each memory.
   private static let tileCount = 32
+  /// More than any hardware takes for so few of them.
+  static let longestRun = Duration.milliseconds(5)
   /// Luck does not last this long.
   private static let rounds = 4
 
