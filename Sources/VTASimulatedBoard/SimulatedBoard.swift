@@ -28,7 +28,8 @@ package final class SimulatedBoard: @unchecked Sendable {
   private var openFiles: [CInt: OpenFileEntry] = [:]
   /// By the address that the CPU uses.
   private var mappings: [UInt: (view: MappedView, count: Int)] = [:]
-  private var registerMappings = 0
+  /// What each mapping of registers was made from; its descriptor may be closed.
+  private var registerMappings: [OpenFileEntry] = []
 
   final class OpenFileEntry {
     let path: String
@@ -96,7 +97,7 @@ package final class SimulatedBoard: @unchecked Sendable {
     lock.hold {
       Usage(
         openFiles: openFiles.count, mappings: mappings.values.reduce(0) { $0 + $1.count },
-        registerMappings: registerMappings, takenBytes: memory.poolByteCount - memory.freeByteCount)
+        registerMappings: registerMappings.count, takenBytes: memory.poolByteCount - memory.freeByteCount)
     }
   }
 
@@ -137,7 +138,8 @@ package final class SimulatedBoard: @unchecked Sendable {
   func vanish(_ path: String) {
     removed[path] = try? files.node(at: path, followsLast: false)
     files.remove(path)
-    for entry in openFiles.values where entry.path == path || entry.path.hasPrefix(path + "/") {
+    for entry in openFiles.values + registerMappings
+    where entry.path == path || entry.path.hasPrefix(path + "/") {
       entry.isGone = true
     }
   }
@@ -215,7 +217,13 @@ package final class SimulatedBoard: @unchecked Sendable {
 
   fileprivate func access(_ body: () -> UInt32) -> UInt32 { lock.hold(body) }
 
-  fileprivate func registerMappingEnded(_ entry: OpenFileEntry) { lock.hold { registerMappings -= 1 } }
+  fileprivate func registerMappingEnded(_ entry: OpenFileEntry) {
+    lock.hold {
+      if let index = registerMappings.firstIndex(where: { $0 === entry }) {
+        registerMappings.remove(at: index)
+      }
+    }
+  }
 }
 
 // MARK: - Calls
@@ -292,7 +300,7 @@ extension SimulatedBoard: Kernel {
   ) throws(KernelError) -> any RegisterBlock {
     try call(.mapRegisters, descriptor) { (entry) throws(Errno) in
       let window = try entry.node.registers(offset: offset, byteCount: byteCount)
-      registerMappings += 1
+      registerMappings.append(entry)
       return MappedWindow(window, self, entry)
     }
   }

@@ -21,19 +21,19 @@ extension Doctor {
   /// Opening a board tries it, as the daemon does: a bitstream of its configuration is loaded. It is closed again at the end.
   private static func test(_ device: String, _ context: Context) -> Finding {
     let name = "self-test \(device)"
+    if device == "sim" || device.hasPrefix("sim:") || device.hasPrefix("simulated-board:") {
+      return Finding(name, .note, "\(device) is no hardware")
+    }
     var options = context.options.deviceOptions
     options.requiresHardware = true
     options.kernel = context.kernel
     do {
       let description = try DeviceName.resolve(device, options)().description
-      guard let hardware = description.hardware else {
-        return Finding(name, .note, "\(description.name) is no hardware")
-      }
       let target = description.target?.description ?? "any target"
-      return Finding(
-        name, .ok,
-        "\(description.name) computes right as \(target), through \(hardware.registers), with \(hardware.memory); memory is \(hardware.coherency.rawValue): \(hardware.coherencyReason)"
-      )
+      let means = description.hardware.map {
+        ", through \($0.registers), with \($0.memory); memory is \($0.coherency.rawValue): \($0.coherencyReason)"
+      }
+      return Finding(name, .ok, "\(description.name) computes right as \(target)\(means ?? "")")
     } catch {
       return Finding(
         name, .failure, "\(error)",

@@ -115,7 +115,7 @@ struct CompileCommand: AsyncParsableCommand {
   /// Runs the module on the simulator, for the errors of its layers.
   private func measure(_ compilation: inout Compilation) async throws {
     guard let measure = compilation.measure else { return }
-    let runner = try await LocalRunner(module: compilation.module, device: "sim", path: model)
+    let runner = try await LocalRunner(module: compilation.module, device: "sim", path: model, threads: 0)
     let outcome: RunOutcome
     do { outcome = try await runner.run(measure.inputs, dumpTensors: true) } catch {
       throw Failure(model, error)
