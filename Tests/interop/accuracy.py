@@ -28,7 +28,7 @@ SAMPLES = 8
 COLUMNS = [
     ("multiply", "sim", []),
     ("shifts", "pynq", []),
-#    ("powers of 2", "pynq", ["--scales", "powers-of-two"]),
+    ("powers of 2", "pynq", ["--scales", "powers-of-two"]),
     ("int4 weights", "int4", []),
 ]
 
