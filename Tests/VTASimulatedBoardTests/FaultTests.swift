@@ -59,7 +59,17 @@ import VTASimulatedBoard
       }
     }
 
-    func load(_ module: Module) async throws -> LoadedModel { try await worker.load(module) }
+    /// Shuts the device down. Its thread lets go of the last things just after it has said that it stops.
+    func closesEverything() async -> Bool {
+      await worker.shutdown()
+      for _ in 0..<1000 where !isClosed { try? await Task.sleep(for: .milliseconds(1)) }
+      return isClosed
+    }
+
+    private var isClosed: Bool {
+      let usage = board.usage
+      return usage.openFiles == 0 && usage.mappings == 0 && usage.registerMappings == 0
+    }
 
     var state: DeviceState { worker.description.state }
     var recoveries: UInt64 { worker.description.recoveries }
@@ -116,17 +126,13 @@ import VTASimulatedBoard
     await bench.worker.shutdown()
   }
 
-  /// The done bit, and its flag with it, sticks at 1 in the middle of a run. On HLS hardware nothing in the registers tells
-  /// that from a short run, so this one answer may be wrong; the next request sees that the flag can't be cleared, has the
-  /// FPGA configured again and is answered rightly. On Chisel hardware the launch bit beside it gives it away.
+  /// The done bit, and its flag with it, sticks at 1 in the middle of a run. It was not seen off in this run, so it is not
+  /// believed before the longest time is over that the program can take.
   @Test(arguments: boards) func aStuckDoneBit(name: String) async throws {
     let bench = try await Bench(name)
     #expect(await bench.request() == .rightAnswer)
     bench.board.inject(.doneStuck)
-    let outcome = await bench.request()
-    if name == "de10-nano" { #expect(outcome == .rightAnswer) }
-    #expect(await bench.request() == .rightAnswer)
-    #expect(await bench.request() == .rightAnswer)
+    for _ in 0..<3 { #expect(await bench.request() == .rightAnswer) }
     #expect(bench.state == .ready)
     await bench.worker.shutdown()
   }
@@ -150,8 +156,7 @@ import VTASimulatedBoard
     let launches = bench.board.launchCount
     #expect(await bench.request() != .rightAnswer)
     #expect(bench.board.launchCount == launches)
-    await bench.worker.shutdown()
-    #expect(bench.board.usage.openFiles == 0)
+    #expect(await bench.closesEverything())
   }
 
   /// The FPGA manager gives up in each of its states while the device recovers. The client gets an error that names the
@@ -210,8 +215,7 @@ import VTASimulatedBoard
     bench.board.restore(node)
     #expect(await bench.request() == .rightAnswer)
     #expect(bench.state == .ready)
-    await bench.worker.shutdown()
-    #expect(bench.board.usage.openFiles == 0)
+    #expect(await bench.closesEverything())
   }
 
   /// The fabric holds another accelerator than the one that was configured: the self-test sees it.
@@ -301,5 +305,97 @@ import VTASimulatedBoard
   private func settled(_ board: SimulatedBoard, _ idle: SimulatedBoard.Usage) async -> SimulatedBoard.Usage {
     for _ in 0..<1000 where board.usage != idle { try? await Task.sleep(for: .milliseconds(1)) }
     return board.usage
+  }
+
+  // MARK: Many
+
+  /// 1,000 requests with seeded faults under each: right answers or errors, never wrong ones; and in the end the process
+  /// holds what it held before. In a process of its own, since threads and descriptors are counted.
+  @Test func aThousandFaultsLeakNothing() async {
+    await #expect(processExitsWith: .success) {
+      for name in ["ultra96-v2", "de10-nano"] {
+        if let complaint = try await FaultTests.campaign(name, rounds: 500) {
+          try FileHandle.standardError.write(contentsOf: Data("\(name): \(complaint)\n".utf8))
+          exit(EXIT_FAILURE)
+        }
+      }
+    }
+  }
+
+  /// - Returns: what is wrong; `nil`: nothing.
+  static func campaign(_ name: String, rounds: Int) async throws -> String? {
+    let bench = try await Bench(name) { $0.isRecording = false }
+    var random = SeededGenerator(seed: 2026)
+    var (right, errors) = (0, 0)
+    var before: Process?
+    var held: SimulatedBoard.Usage?
+    for round in 0..<rounds {
+      // The first hundred warm up whatever is allocated once.
+      if round == 100 { (before, held) = (try Process(), bench.board.usage) }
+      injectOne(into: bench.board, &random)
+      let outcome = await bench.request()
+      switch outcome {
+      case .rightAnswer: right += 1
+      case .error: errors += 1
+      case .wrongAnswer: return "round \(round): a wrong answer"
+      }
+      bench.board.clearFaults()
+      var next = await bench.request()
+      if case .error = next { next = await bench.request() }
+      if next != .rightAnswer { return "round \(round): after \(outcome) came \(next)" }
+    }
+    if let before, let held {
+      let after = try Process()
+      if bench.board.usage != held { return "\(bench.board.usage) after \(held)" }
+      if after.threads > before.threads + 1 || after.descriptors != before.descriptors
+        || after.residentBytes > before.residentBytes + 64 << 20
+      {
+        return "\(after) after \(before)"
+      }
+    }
+    if !bench.board.complaints.isEmpty { return "\(bench.board.complaints)" }
+    if right < rounds / 5 || errors < rounds / 20 { return "\(right) answers and \(errors) errors" }
+    return await bench.closesEverything() ? nil : "something is still open: \(bench.board.usage)"
+  }
+
+  static func injectOne(into board: SimulatedBoard, _ random: inout SeededGenerator) {
+    let run: [Fault] = [
+      .hang, .startLost, .doneMissing, .registersAllOnes, .doneStale(.microseconds(200)),
+    ]
+    switch Int.random(in: 0..<10, using: &random) {
+    case 0..<5: if let fault = run.randomElement(using: &random) { board.inject(fault) }
+    case 5: board.inject(.hang, times: 2)
+    case 6:
+      board.inject(.anyCall(.noMemory), after: Int.random(in: 0..<4, using: &random))
+    case 7:
+      board.inject(.hang)
+      board.inject(.anyCall(.ioError), after: Int.random(in: 0..<60, using: &random))
+    default:
+      let states = ["firmware request", "write init", "write", "write complete"]
+      board.inject(.hang)
+      if let state = states.randomElement(using: &random) {
+        board.inject(.load(state: "\(state) error", .timedOut))
+      }
+    }
+  }
+
+  /// What this process holds, as Linux counts it.
+  struct Process: CustomStringConvertible {
+    let threads: Int
+    let descriptors: Int
+    let residentBytes: Int
+
+    init() throws {
+      let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+      func number(_ key: String) -> Int {
+        let line = status.split(separator: "\n").first { $0.hasPrefix(key) }
+        return line?.split { !$0.isNumber }.first.flatMap { Int($0) } ?? 0
+      }
+      threads = number("Threads:")
+      residentBytes = number("VmRSS:") << 10
+      descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
+    }
+
+    var description: String { "\(threads) threads, \(descriptors) descriptors, \(residentBytes) bytes" }
   }
 }
