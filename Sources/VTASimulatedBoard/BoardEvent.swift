@@ -13,7 +13,6 @@ package enum BoardEvent: Equatable, Sendable {
   case synchronised(String, Range<Int>, forDevice: Bool)
   case managerState(String)
   case configured(String)
-  case reset
 }
 
 /// The record of what happened, bounded.

@@ -52,8 +52,6 @@ final class Accelerator {
   private(set) var isGone = false
   /// Runs since the board was switched on.
   private(set) var launchCount = 0
-  /// Why the last run that never ended did not.
-  private(set) var stallReason: String?
   /// Fetch stays busy to the end of a run, as it does where the modules' queues are short.
   var fetchesToTheEnd = false
   /// Called when a run ends and the design has an interrupt.
@@ -174,7 +172,6 @@ final class Accelerator {
         events: UInt32(truncatingIfNeeded: statistics.gemmSteps &+ statistics.aluSteps))
       if registers.signalsEnd { interrupt() }
     } catch {
-      stallReason = error.reason
       run?.ends = nil
       complain("a run never ended: \(error.reason)")
     }

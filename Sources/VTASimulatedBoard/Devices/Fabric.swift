@@ -61,13 +61,4 @@ final class Fabric {
     isConfigured = true
     note(.configured(target.description))
   }
-
-  /// The reset line of the programmable logic. Traffic that is under way is lost, with the run it belongs to.
-  func reset() {
-    if let board = board.reset, accelerator.isBusy, !accelerator.isGone, accelerator.endsAt != nil {
-      complain("the line \(board.line) of \(board.chip) was pulsed in the middle of a run")
-    }
-    accelerator.reset()
-    note(.reset)
-  }
 }
