@@ -12,7 +12,7 @@ import Testing
   private struct Silence: Error {}
 
   /// A sign of life only if every device is in time and the service answers.
-  @Test(arguments: [true, false], ["answers", "fails", "is silent"])
+  @Test(arguments: [true, false], ["answers", "fails", "is silent", "is deaf"])
   func signsOfLife(devicesAreInTime: Bool, service: String) async {
     let signs = Mutex(0)
     let watchdog = Watchdog(
@@ -21,6 +21,7 @@ import Testing
         switch service {
         case "answers": break
         case "fails": throw Silence()
+        case "is deaf": await Task { try? await Task.sleep(for: .seconds(3600)) }.value  // to cancellation
         default: try await Task.sleep(for: .seconds(3600))
         }
       }, notifyAlive: { signs.withLock { $0 += 1 } }, logger: Self.silent)

@@ -5,7 +5,7 @@ internal import GRPCNIOTransportHTTP2
 struct SelfCall: Sendable {
   let socket: String
 
-  /// Calls `body` with the health call of a connection that stays open until it returns.
+  /// Calls `body` with the health call of a connection that is given up when it returns.
   func connected(
     _ body: @escaping @Sendable (@escaping @Sendable () async throws -> Void) async -> Void
   ) async throws {
@@ -13,9 +13,14 @@ struct SelfCall: Sendable {
     config.http2.authority = "localhost"
     let transport = try HTTP2ClientTransport.Posix(
       target: .unixDomainSocket(path: socket), transportSecurity: .plaintext, config: config)
-    try await withGRPCClient(transport: transport) { client in
-      let health = Grpc_Health_V1_Health.Client(wrapping: client)
-      await body { _ = try await health.check(.init()) }
+    let client = GRPCClient(transport: transport)
+    // Not waited for: a server that shuts down may leave the connection half made, and that would hold the shutdown.
+    let connections = Task { try await client.runConnections() }
+    defer {
+      client.beginGracefulShutdown()
+      connections.cancel()
     }
+    let health = Grpc_Health_V1_Health.Client(wrapping: client)
+    await body { _ = try await health.check(.init()) }
   }
 }

@@ -33,16 +33,22 @@ struct Watchdog: Sendable {
     return true
   }
 
+  /// The call is not waited for beyond that time: it need not notice that it was cancelled.
   private func answersInTime() async -> Bool {
-    await withTaskGroup(of: Bool.self) { group in
-      group.addTask { (try? await callOneself()) != nil }
-      group.addTask {
-        try? await Task.sleep(for: patience)
-        return false
-      }
-      let first = await group.next() ?? false
-      group.cancelAll()
-      return first
+    let (results, continuation) = AsyncStream.makeStream(of: Bool.self, bufferingPolicy: .bufferingOldest(1))
+    let call = Task {
+      continuation.yield((try? await callOneself()) != nil)
     }
+    let limit = Task {
+      try? await Task.sleep(for: patience)
+      continuation.yield(false)
+    }
+    defer {
+      call.cancel()
+      limit.cancel()
+    }
+    var first = results.makeAsyncIterator()
+    // `nil` if this task is cancelled.
+    return await first.next() ?? false
   }
 }
