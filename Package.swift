@@ -101,7 +101,7 @@ let package = Package(
     .executableTarget(
       name: "vtactl",
       dependencies: [
-        "VTA", "VTAModule", "VTACompiler", "VTARuntime", "VTAService", "VTAJTAG",
+        "VTA", "VTAModule", "VTACompiler", "VTARuntime", "VTASimulatedBoard", "VTAService", "VTAJTAG",
         "CLibPNG", "CTurboJPEG", "CLibZip", arguments, log, systemPackage, crypto,
       ], swiftSettings: settings),
 

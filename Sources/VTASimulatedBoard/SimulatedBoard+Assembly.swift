@@ -78,6 +78,14 @@ extension SimulatedBoard {
 
     package init() {}
 
+    /// For programs: a board whose runs take as long as they take, and that keeps no record of them.
+    package static var onRealTime: Options {
+      var options = Options()
+      options.clock = .real
+      options.isRecording = false
+      return options
+    }
+
     /// Ends 4 MiB below the end of what the accelerator reaches, as on a ZCU102 (reference/boards-and-peers.md, A7).
     func pool(of board: Board) -> Range<UInt64> {
       let end = board.memory.limit.rawValue - 4 << 20

@@ -55,16 +55,6 @@ struct Vtad: AsyncParsableCommand {
   }
 }
 
-extension SimulatedBoard.Options {
-  /// A board whose runs take as long as they take, and that keeps no record of them.
-  fileprivate static var onRealTime: SimulatedBoard.Options {
-    var options = SimulatedBoard.Options()
-    options.clock = .real
-    options.isRecording = false
-    return options
-  }
-}
-
 @main struct Main {
   static func main() async {
     do {

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from programs import ROOT, run, succeed
+from programs import ROOT, compile_digits, run, succeed
 
 SEEDS = ROOT / "Tests/Fixtures/fuzz/bitstream"
 
@@ -136,3 +136,15 @@ def test_doctor_without_a_board(tmp_path):
         assert here.returncode == 0, here.stderr
         sections = [section for section in seen["sections"] if section["title"] != "JTAG cables"]
         assert ask("doctor", "--root", tmp_path / "saved")["sections"] == sections
+
+
+@pytest.mark.parametrize("target", ["ultra96", "pynq", "zcu102", "zcu104", "de10nano"])
+def test_a_run_on_a_simulated_board_equals_the_simulator(target, tmp_path):
+    module, image = tmp_path / "digits.vtab", ROOT / "Examples/digits/images/7-index0007.png"
+    compile_digits(module, target=target)
+    outputs = []
+    for device in [f"simulated-board:{target}", f"sim:{target}"]:
+        folder = tmp_path / device.partition(":")[0]
+        succeed("vtactl", "run", module, "--input", image, "--device", device, "--in-process", "--output-dir", folder)
+        outputs.append([path.read_bytes() for path in sorted(folder.glob("*.npy"))])
+    assert outputs[0] and outputs[0] == outputs[1]

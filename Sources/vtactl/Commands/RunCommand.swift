@@ -23,7 +23,7 @@ struct RunCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "The device to run on, e.g. sim or sim:ultra96. Without a daemon it is opened in this process.",
+      "The device to run on, e.g. sim, sim:ultra96 or simulated-board:zcu104. Without a daemon it is opened in this process.",
       valueName: "name"))
   var device: String?
 

@@ -1,5 +1,6 @@
 internal import VTAModule
 private import VTARuntime
+private import VTASimulatedBoard
 
 /// What a run gave, wherever it ran.
 struct RunOutcome: Sendable {
@@ -28,9 +29,10 @@ struct LocalRunner: ModelRunner {
 
   /// - Parameter threads: of the simulator; 0: all cores.
   init(module: Module, device: String, path: String, threads: Int) async throws {
+    var options = DeviceOptions(simulator: SimulatorOptions(threads: threads))
+    options.simulatedBoard = { SimulatedBoard($0, .onRealTime) }
     do {
-      worker = try DeviceWorker.open(
-        device, DeviceOptions(simulator: SimulatorOptions(threads: threads)))
+      worker = try DeviceWorker.open(device, options)
     } catch {
       throw Failure.usage("--device \(device)", "\(error)")
     }
