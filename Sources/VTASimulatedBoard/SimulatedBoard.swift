@@ -335,13 +335,6 @@ extension SimulatedBoard: Kernel {
     try call(.entries, folder) { () throws(Errno) in try files.folder(at: folder).children.keys.sorted() }
   }
 
-  package func target(ofLink path: String) throws(KernelError) -> String {
-    try call(.status, path) { () throws(Errno) in
-      guard let link = try files.node(at: path, followsLast: false) as? Link else { throw .invalidArgument }
-      return link.target
-    }
-  }
-
   package func makeFolder(_ path: String) throws(KernelError) {
     try call(.makeFolder, path) { () throws(Errno) in
       let (folder, name) = try files.parent(of: path)

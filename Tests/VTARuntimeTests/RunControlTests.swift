@@ -45,7 +45,6 @@ import VTA
     ) throws(KernelError) -> Bool { throw refusal }
     func status(of path: String) throws(KernelError) -> FileStatus { throw refusal }
     func entries(of folder: String) throws(KernelError) -> [String] { throw refusal }
-    func target(ofLink path: String) throws(KernelError) -> String { throw refusal }
     func makeFolder(_ path: String) throws(KernelError) { throw refusal }
     func removeFolder(_ path: String) throws(KernelError) { throw refusal }
     func removeFile(_ path: String) throws(KernelError) { throw refusal }

@@ -17,7 +17,7 @@ import tritonclient.http as http_client
 from tritonclient.utils import InferenceServerException
 
 from certificates import Authority
-from programs import DIGITS, Daemon, run
+from programs import Daemon, run
 from test_http import free_port
 from test_triton_client import image_input
 
@@ -50,11 +50,6 @@ os.setuid(user)
 """
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
-
-
-@pytest.fixture(scope="module")
-def images():
-    return np.load(DIGITS / "heldout.npz")["image"]
 
 
 @pytest.fixture(scope="module")

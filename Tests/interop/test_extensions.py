@@ -20,7 +20,6 @@ from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from programs import DIGITS, Daemon, running, succeed
-from test_bit_exact import run_module
 from test_triton_client import DEADLINE, image_input
 
 LABELS = [f"digit {number}" for number in range(10)]
@@ -47,17 +46,6 @@ def daemon(models):
 def client(daemon):
     with triton.InferenceServerClient(daemon.url) as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def images():
-    return np.load(DIGITS / "heldout.npz")["image"]
-
-
-@pytest.fixture(scope="module")
-def probabilities(digits_module, images, tmp_path_factory):
-    outputs, _, _ = run_module(digits_module, {"image": images}, tmp_path_factory.mktemp("expected"))
-    return outputs["probabilities.npy"]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.grpc import service_pb2 as messages
 
-from programs import DIGITS, running
+from programs import running
 from test_triton_client import image_input, raw_request
 
 SERVICE = "/inference.GRPCInferenceService/"
@@ -37,11 +37,6 @@ def daemon(digits_module, tmp_path_factory):
     with running(models=models) as daemon:
         yield daemon
         assert daemon.is_running()
-
-
-@pytest.fixture(scope="module")
-def images():
-    return np.load(DIGITS / "heldout.npz")["image"]
 
 
 def resident(daemon):

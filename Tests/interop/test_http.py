@@ -14,8 +14,7 @@ import tritonclient.http as triton
 from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.utils import InferenceServerException
 
-from programs import DIGITS, running
-from test_bit_exact import run_module
+from programs import running
 
 
 def free_port():
@@ -60,17 +59,6 @@ def port(daemon_and_port):
 def client(port):
     with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def images():
-    return np.load(DIGITS / "heldout.npz")["image"]
-
-
-@pytest.fixture(scope="module")
-def probabilities(digits_module, images, tmp_path_factory):
-    outputs, _, _ = run_module(digits_module, {"image": images}, tmp_path_factory.mktemp("expected"))
-    return outputs["probabilities.npy"]
 
 
 def image_input(images, binary=True, name="image"):

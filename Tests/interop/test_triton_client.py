@@ -13,8 +13,7 @@ from tritonclient.grpc import service_pb2 as messages
 from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from programs import DIGITS, Daemon, running, succeed
-from test_bit_exact import run_module
+from programs import Daemon, running, succeed
 
 DEADLINE = 60
 
@@ -39,18 +38,6 @@ def stub(daemon):
     """gRPC's defaults but for the size of answers: `:authority` is the socket's path, percent-encoded."""
     with grpc.insecure_channel(daemon.url, [("grpc.max_receive_message_length", -1)]) as channel:
         yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
-
-
-@pytest.fixture(scope="module")
-def images():
-    return np.load(DIGITS / "heldout.npz")["image"]
-
-
-@pytest.fixture(scope="module")
-def probabilities(digits_module, images, tmp_path_factory):
-    """What a run without the daemon answers."""
-    outputs, _, _ = run_module(digits_module, {"image": images}, tmp_path_factory.mktemp("expected"))
-    return outputs["probabilities.npy"]
 
 
 def image_input(images, name="image"):

@@ -115,7 +115,6 @@ package final class SavingKernel: Kernel {
     try beneath.waitReadable(descriptor, until: deadline)
   }
 
-  package func target(ofLink path: String) throws(KernelError) -> String { try beneath.target(ofLink: path) }
   package func makeFolder(_ path: String) throws(KernelError) { try beneath.makeFolder(path) }
   package func removeFolder(_ path: String) throws(KernelError) { try beneath.removeFolder(path) }
   package func removeFile(_ path: String) throws(KernelError) { try beneath.removeFile(path) }

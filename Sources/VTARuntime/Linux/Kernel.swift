@@ -32,8 +32,6 @@ package protocol Kernel: AnyObject, Sendable {
   func status(of path: String) throws(KernelError) -> FileStatus
   /// Names in a folder, sorted, without `.` and `..`.
   func entries(of folder: String) throws(KernelError) -> [String]
-  /// Where a symbolic link points, as written in it.
-  func target(ofLink path: String) throws(KernelError) -> String
   /// For configfs, where a folder is an object.
   func makeFolder(_ path: String) throws(KernelError)
   func removeFolder(_ path: String) throws(KernelError)

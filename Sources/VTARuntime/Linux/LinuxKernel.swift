@@ -127,13 +127,6 @@ package final class LinuxKernel: Kernel {
     return names.sorted()
   }
 
-  package func target(ofLink path: String) throws(KernelError) -> String {
-    var buffer = [UInt8](repeating: 0, count: 4096)
-    let count = Int(vta_read_link(root + path, &buffer, buffer.count))
-    guard count >= 0 else { throw KernelError("readlink", path, Errno(rawValue: CInt(-count))) }
-    return String(decoding: buffer[..<count], as: UTF8.self)
-  }
-
   package func makeFolder(_ path: String) throws(KernelError) {
     guard mkdir(root + path, 0o755) == 0 else { throw KernelError("mkdir", path, Errno(rawValue: errno)) }
   }

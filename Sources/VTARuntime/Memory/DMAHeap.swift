@@ -66,9 +66,6 @@ final class DMAHeap: ContiguousMemory {
     } catch {
       throw .outOfMemory(requested: byteCount, reason: "\(error)")
     }
-    for offset in stride(from: 0, to: size, by: Limits.pageBytes) {
-      memory.bytes.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
-    }
     return ContiguousBlock(
       physicalAddress: try PageMap.physicalAddress(of: memory.bytes, name: name, on: kernel),
       bytes: memory.bytes,

@@ -40,10 +40,6 @@ final class HugePages: ContiguousMemory {
     } catch {
       throw .outOfMemory(requested: byteCount, reason: "\(error); raise vm.nr_hugepages")
     }
-    // A page exists once it was touched.
-    for offset in stride(from: 0, to: size, by: Limits.pageBytes) {
-      memory.bytes.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
-    }
     return ContiguousBlock(
       physicalAddress: try PageMap.physicalAddress(of: memory.bytes, name: name, on: kernel),
       bytes: memory.bytes, release: { withExtendedLifetime(memory) {} })

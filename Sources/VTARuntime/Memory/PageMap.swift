@@ -8,12 +8,16 @@ enum PageMap {
   private static let frameMask: UInt64 = (1 << 55) - 1
   private static let path = "/proc/self/pagemap"
 
-  /// The physical address of a mapping whose pages are all there.
-  /// - Throws: ``DeviceError/memoryUnusable(name:reason:)`` if they are not one behind the other, or nobody may know.
+  /// The physical address of a new mapping; writes zeros into it.
+  /// - Throws: ``DeviceError/memoryUnusable(name:reason:)`` if its pages are not one behind the other, or nobody may know.
   static func physicalAddress(
     of bytes: UnsafeMutableRawBufferPointer, name: String, on kernel: any Kernel
   ) throws(DeviceError) -> PhysicalAddress {
     let page = Limits.pageBytes
+    // A page exists once it was touched.
+    for offset in stride(from: 0, to: bytes.count, by: page) {
+      bytes.storeBytes(of: 0, toByteOffset: offset, as: UInt8.self)
+    }
     let firstPage = UInt(bitPattern: bytes.baseAddress) / UInt(page)
     var entries = [UInt64](repeating: 0, count: (bytes.count + page - 1) / page)
     do throws(KernelError) {
