@@ -78,6 +78,7 @@ package enum Compiler {
     graph.removeReshapes()
     graph.foldPads()
     try graph.foldScalesAndClips()
+    graph.passQuantizationBack()
     try InterfaceCheck(graph).check(options)
     let format = IntegerFormat(
       options.target.configuration,

@@ -52,6 +52,57 @@ import VTAModule
     }
   }
 
+  /// Requantized by factors: the same bound, and a part of a step for the bits that are cut off before the product. Products
+  /// stay within 32 bits, and what the limits cut off saturates the output.
+  @Test(arguments: 1...40)
+  func factorsErrorIsBounded(seed: UInt64) throws {
+    var random = SeededGenerator(seed: seed)
+    let (outputs, inputs) = (6, Int.random(in: 1...90, using: &random))
+    let inputScale = Double.random(in: -6...2, using: &random).powerOfTen
+    let outputScale = Double.random(in: -6...2, using: &random).powerOfTen
+    // Sums from about a step of the output to far beyond its range, channels within a factor of a hundred.
+    let gain = Double.random(in: -2...1, using: &random).powerOfTen
+    let weights = (0..<outputs).flatMap { _ in
+      let spread = outputScale / inputScale * gain * Double.random(in: -2...0, using: &random).powerOfTen
+      return (0..<inputs).map { _ in Float(spread * Double.random(in: -1...1, using: &random)) }
+    }
+    let bias = (0..<outputs).map { _ in Float(outputScale * Double.random(in: -200...200, using: &random)) }
+    let quantizer = MultiplyingQuantizer(format: Self.format, outputScale: outputScale)
+    let terms = [LinearQuantizer.Term(weights: weights, inputScale: inputScale)]
+    let result = try #require(quantizer.quantize(terms, bias: bias), "factors must be found")
+    let (pre, shift) = (result.multiplier.preShift, result.shift)
+    for sample in 0..<20 {
+      let x = (0..<inputs).map { _ in
+        sample == 0 ? -128 : sample == 1 ? 127 : Int.random(in: -128...127, using: &random)
+      }
+      for channel in 0..<outputs {
+        var (real, sum, magnitude) = (Double(bias[channel]), Int64(result.bias[channel]), 0.0)
+        for input in 0..<inputs {
+          let index = channel * inputs + input
+          real += Double(weights[index]) * inputScale * Double(x[input])
+          sum += Int64(result.weights[0][index]) * Int64(x[input])
+          magnitude += Double(abs(x[input]))
+        }
+        #expect(Int64(Int32(truncatingIfNeeded: sum)) == sum, "the sum leaves 32 bits")
+        let limit = Int64(result.multiplier.limit[channel])
+        let product = min(max(sum >> Int64(pre), -limit), limit) * Int64(result.multiplier.factor[channel])
+        let rounded = product + (1 << Int64(shift - 1))
+        #expect(Int64(Int32(truncatingIfNeeded: rounded)) == rounded, "the product leaves 32 bits")
+        let (found, wanted) = (Double(rounded >> Int64(shift)), real / outputScale)
+        // In steps of the output: half a step, half an integer of each weight (the largest may clip by as much) and of the
+        // bias, half of what the first shift cuts off.
+        let unit = result.units[channel] / outputScale
+        let cut = pre > 0 ? Double(1 << (pre - 1)) * unit : 0
+        let bound = 0.5 + (0.5 * magnitude + 0.5) * unit + cut + 1e-6 * abs(wanted)
+        if abs(wanted) + bound < 255 {
+          #expect(abs(found - wanted) <= bound, "channel \(channel): \(found), \(wanted)")
+        } else if abs(wanted) - bound > 255 {
+          #expect(abs(found) >= 255 && (found < 0) == (wanted < 0), "channel \(channel): \(found), \(wanted)")
+        }
+      }
+    }
+  }
+
   /// A bias that no accumulator holds saturates the output whatever else is added.
   @Test func hugeBiasSaturates() throws {
     let quantizer = LinearQuantizer(format: Self.format, outputScale: 1e-6)

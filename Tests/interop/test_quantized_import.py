@@ -127,15 +127,7 @@ def global_average(net):
 OPERATORS = [conv, conv_relu, depthwise, gemm, add, max_pool, global_average]
 
 
-# The precedence of `>>` in MultiplyingQuantizer.factors refuses every factor, so that shifts are taken instead.
-NEEDS_FACTORS = pytest.mark.xfail(reason="sums are not multiplied yet; shifts are up to three steps off", strict=True)
-
-
-@pytest.mark.parametrize(
-    "operator",
-    [pytest.param(o, marks=NEEDS_FACTORS if o in (conv, conv_relu, depthwise) else ()) for o in OPERATORS],
-    ids=lambda operator: operator.__name__,
-)
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.__name__)
 def test_within_one_step(operator, tmp_path):
     """Any scales, where the accelerator multiplies."""
     net = Quantized(operator.__name__, is_exact=False)
@@ -169,14 +161,8 @@ class Samples(quantization.CalibrationDataReader):
         return next(self.rest, None)
 
 
-# QLinearGlobalAveragePool hands its attribute channels_last to GlobalAveragePool, which refuses it.
-REFUSED = pytest.mark.xfail(reason="QLinearGlobalAveragePool is refused", strict=True)
-
-
 @pytest.mark.parametrize(
-    "form",
-    [quantization.QuantFormat.QDQ, pytest.param(quantization.QuantFormat.QOperator, marks=REFUSED)],
-    ids=["qdq", "qlinear"],
+    "form", [quantization.QuantFormat.QDQ, quantization.QuantFormat.QOperator], ids=["qdq", "qlinear"]
 )
 @pytest.mark.parametrize("target", ["sim", "pynq"])
 def test_quantize_static(target, form, tmp_path):

@@ -105,7 +105,7 @@ extension LayerEmitter {
     var columnWindow = InputWindow(
       outputs: ownColumns, taps: 0..<term.kernel.width, stride: term.stride.width,
       padding: term.padding.left, extent: source.width)
-    if columns.count == outputWidth, seesWholeRows(term, source) {
+    if seesWholeRows(term, source, columns: columns.count) {
       columnWindow = InputWindow(valid: 0..<source.width)
     }
     if rowWindow.valid.isEmpty || columnWindow.valid.isEmpty { return nil }

@@ -63,7 +63,7 @@ extension LayerEmitter {
         // Rows that a kernel is cut into count once.
         let blocks = chunk.taps.lowerBound == 0 ? chunk.inputs.count : 0
         inputBytes += blocks * positions * configuration.elementBytes(.inp)
-        let isOneLoad = seesWholeRows(term, source) && tiling.columns == graph.values[plan.output].width
+        let isOneLoad = seesWholeRows(term, source, columns: tiling.columns)
         inputLoads += isOneLoad ? 1 : chunk.inputs.count
         weightBytes += weightTiles(plan.tiles[index], chunk) * configuration.elementBytes(.wgt)
       }

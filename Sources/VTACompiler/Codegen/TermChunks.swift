@@ -17,7 +17,7 @@ extension LayerEmitter {
     let places = placesAtOnce(term, tiling)
     // A row of the input is at least as long as its windows; see `seesWholeRows`.
     let source = graph.values[term.input]
-    if seesWholeRows(term, source), places.columns == (source.width - 1) / term.stride.width + 1 {
+    if seesWholeRows(term, source, columns: places.columns) {
       return ((places.rows - 1) * term.stride.height + taps.count) * source.width
     }
     return ((places.rows - 1) * term.stride.height + taps.count)
@@ -26,8 +26,9 @@ extension LayerEmitter {
 
   /// That a tile of whole rows loads whole rows of the input, though it does not need their last columns: then one LOAD
   /// brings any number of blocks.
-  func seesWholeRows(_ term: AccumulateTerm, _ source: QuantizedValue) -> Bool {
-    term.padding == .none && term.kernel.width == 1 && term.places == .all
+  func seesWholeRows(_ term: AccumulateTerm, _ source: QuantizedValue, columns: Int) -> Bool {
+    columns == (source.width - 1) / term.stride.width + 1
+      && term.padding == .none && term.kernel.width == 1 && term.places == .all
       && source.height * source.width <= Limits.transferExtentMax
   }
 

@@ -219,5 +219,16 @@ extension Graph {
     return values[input].quantization != nil || isPassedOn(input)
   }
 
+  /// Gives a value without a scale that of what it is passed on as: a quantized model may round behind a maximum, and the
+  /// accelerator rounds before it, to the same integers.
+  mutating func passQuantizationBack() {
+    for node in nodes.reversed() {
+      guard let input = node.passedOn, values[input].quantization == nil, !inputs.contains(input) else {
+        continue
+      }
+      values[input].quantization = values[node.output].quantization
+    }
+  }
+
   func isOutput(_ value: Int) -> Bool { outputs.contains { $0.value == value } }
 }

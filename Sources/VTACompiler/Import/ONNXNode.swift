@@ -33,18 +33,18 @@ struct ONNXNode: Sendable {
     self.attributes = attributes
   }
 
-  /// The node as another operator with other operands.
-  func replacing(_ operatorName: String, _ operands: [Operand]) -> ONNXNode {
-    ONNXNode(self, operatorName, operands)
+  /// The node as another operator with other operands, and those of its attributes that the other one has too.
+  func replacing(_ row: OperatorRow, _ operands: [Operand]) -> ONNXNode {
+    ONNXNode(self, row, operands)
   }
 
-  private init(_ node: ONNXNode, _ operatorName: String, _ operands: [Operand]) {
+  private init(_ node: ONNXNode, _ row: OperatorRow, _ operands: [Operand]) {
     name = node.name
-    self.operatorName = operatorName
+    operatorName = row.name
     opset = node.opset
     self.operands = operands
     outputs = node.outputs
-    attributes = node.attributes
+    attributes = node.attributes.filter { row.attributes[$0.key] != nil }
   }
 
   static func subject(_ operatorName: String, _ name: String) -> String {

@@ -21,10 +21,16 @@ struct MultiplyingQuantizer {
   }
 
   func quantize(_ terms: [LinearQuantizer.Term], bias: [Float]) -> Result? {
-    let units = bias.indices.map { unit(terms, $0, of: bias) }
+    var units = bias.indices.map { unit(terms, $0, of: bias) }
+    guard let (multiplier, shift) = Self.factors(units.map { $0 / outputScale }) else { return nil }
+    if !Self.areGiven(terms) {
+      // Weights make up for what rounding the factors changed.
+      let step = outputScale * Double(sign: .plus, exponent: -multiplier.preShift - shift, significand: 1)
+      units = multiplier.factor.map { Double($0) * step }
+    }
     var result = Result(
-      weights: terms.map { [Int8](repeating: 0, count: $0.weights.count) }, bias: [], shift: 0,
-      multiplier: Multiplier(preShift: 0, limit: [], factor: []), units: units)
+      weights: terms.map { [Int8](repeating: 0, count: $0.weights.count) }, bias: [], shift: shift,
+      multiplier: multiplier, units: units)
     for (index, term) in terms.enumerated() {
       let count = term.weights.count / bias.count
       for position in term.weights.indices {
@@ -34,22 +40,22 @@ struct MultiplyingQuantizer {
           min(max(value, Double(format.weights.lowerBound)), Double(format.weights.upperBound)))
       }
     }
-    let sums = bias.indices.map { channel in
-      zip(terms, result.weights).reduce(0) { sum, pair in
+    let rounding = multiplier.preShift > 0 ? 1 << (multiplier.preShift - 1) : 0
+    for channel in bias.indices {
+      let sum = zip(terms, result.weights).reduce(0) { sum, pair in
         let count = pair.1.count / bias.count
         return sum + pair.1[channel * count..<(channel + 1) * count].reduce(0) { $0 + abs(Int($1)) }
       }
-    }
-    guard let factors = Self.factors(units.map { $0 / outputScale }) else { return nil }
-    result.shift = factors.shift
-    result.multiplier = factors.multiplier
-    let rounding = factors.multiplier.preShift > 0 ? 1 << (factors.multiplier.preShift - 1) : 0
-    for channel in bias.indices {
       let value = (Double(bias[channel]) / units[channel]).rounded(.toNearestOrEven) + Double(rounding)
-      guard abs(value) + Double(sums[channel]) * Double(format.span) < Double(Int32.max) else { return nil }
+      guard abs(value) + Double(sum) * Double(format.span) < Double(Int32.max) else { return nil }
       result.bias.append(Int32(value))
     }
     return result
+  }
+
+  /// That the weights are integers of a quantized model, which are kept.
+  private static func areGiven(_ terms: [LinearQuantizer.Term]) -> Bool {
+    terms.count == 1 && terms[0].weightScales != nil
   }
 
   /// Factors `f` as `factor · 2^-(preShift + shift)`.
@@ -70,15 +76,14 @@ struct MultiplyingQuantizer {
     }
     // What a limit cuts off must saturate the output, zero point included.
     let isHarmless = zip(multiplier.limit, multiplier.factor).allSatisfy {
-      Int($0) * Int($1) >> shift >= 1 << 9
+      (Int($0) * Int($1)) >> shift >= 1 << 9
     }
     return isHarmless ? (multiplier, shift) : nil
   }
 
   /// What one integer of a channel's sum stands for.
   private func unit(_ terms: [LinearQuantizer.Term], _ channel: Int, of bias: [Float]) -> Double {
-    // Integers of a quantized model are kept.
-    if terms.count == 1, let scales = terms[0].weightScales {
+    if Self.areGiven(terms), let scales = terms[0].weightScales {
       return Double(scales[channel]) * terms[0].inputScale
     }
     var largest = 0.0

@@ -54,7 +54,7 @@ extension OperatorRow {
     let parts = [
       node.operand(0), .constant(try node.weights(3, 4, 5, axis: 0)), try node.integerBias(8, x: 1, w: 4),
     ]
-    let conv = node.replacing("Conv", parts)
+    let conv = node.replacing(.conv, parts)
     try OperatorRow.conv.check(conv)
     try OperatorRow.conv.build(conv, &builder)
     try builder.requantize(node, try node.quantization(6, 7))
@@ -72,7 +72,7 @@ extension OperatorRow {
       .integerWeights(3, scale: 4, zeroPoint: 5, axis: 1),
     ]
   ) { node, builder throws(CompileError) in
-    let product = node.replacing("MatMul", [node.operand(0), .constant(try node.weights(3, 4, 5, axis: 1))])
+    let product = node.replacing(.matMul, [node.operand(0), .constant(try node.weights(3, 4, 5, axis: 1))])
     try OperatorRow.matMul.check(product)
     try OperatorRow.matMul.build(product, &builder)
     try builder.requantize(node, try node.quantization(6, 7))
@@ -98,7 +98,7 @@ extension OperatorRow {
   ) { node, builder throws(CompileError) in
     let weights = try node.weights(3, 4, 5, axis: node.int("transB") != 0 ? 0 : 1)
     let gemm = node.replacing(
-      "Gemm", [node.operand(0), .constant(weights), try node.integerBias(6, x: 1, w: 4)])
+      .gemm, [node.operand(0), .constant(weights), try node.integerBias(6, x: 1, w: 4)])
     try OperatorRow.gemm.check(gemm)
     try OperatorRow.gemm.build(gemm, &builder)
     if node.constant(7) != nil { try builder.requantize(node, try node.quantization(7, 8)) }
@@ -116,7 +116,7 @@ extension OperatorRow {
       .tensorScale(1, zeroPoint: 2), .tensorScale(4, zeroPoint: 5), .tensorScale(6, zeroPoint: 7),
     ]
   ) { node, builder throws(CompileError) in
-    let sum = node.replacing("Add", [node.operand(0), node.operand(3)])
+    let sum = node.replacing(.add, [node.operand(0), node.operand(3)])
     try OperatorRow.add.check(sum)
     try OperatorRow.add.build(sum, &builder)
     try builder.requantize(node, try node.quantization(6, 7))
@@ -137,7 +137,7 @@ extension OperatorRow {
       },
     ]
   ) { node, builder throws(CompileError) in
-    let pool = node.replacing("GlobalAveragePool", [node.operand(0)])
+    let pool = node.replacing(.globalAveragePool, [node.operand(0)])
     try OperatorRow.globalAveragePool.check(pool)
     try OperatorRow.globalAveragePool.build(pool, &builder)
     try builder.requantize(node, try node.quantization(3, 4))
