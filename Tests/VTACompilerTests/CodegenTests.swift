@@ -90,7 +90,8 @@ enum RandomGraph {
           scale: 1, zeroPoint: zeroPoint(&random))
       ], steps: [])
     for _ in 0..<Int.random(in: 1...3, using: &random) {
-      switch Int.random(in: 0..<6, using: &random) {
+      switch Int.random(in: 0..<7, using: &random) {
+      case 6: addJoin(&graph, &random)
       case 5: addTransposed(&graph, &random)
       case 0: addPool(&graph, &random)
       case 1: addAverage(&graph, &random)
@@ -228,8 +229,9 @@ enum RandomGraph {
       &graph, Accumulate(terms: terms, outputs: outputs, &random), "ConvTranspose", outputs, height, width)
   }
 
-  /// The last value convolved with a pointwise kernel, plus itself.
+  /// The last value convolved, plus itself: in one sum, or behind the first shift as a residual sum is.
   private static func addSum(_ graph: inout QuantizedGraph, _ random: inout SeededGenerator) {
+    if Bool.random(using: &random) { return addResidual(&graph, &random) }
     let input = graph.values.count - 1
     let source = graph.values[input]
     func term(_ weights: AccumulateTerm.Weights) -> AccumulateTerm {
@@ -240,6 +242,73 @@ enum RandomGraph {
     let identity = (0..<source.channels).map { _ in Int8(1) << Int8.random(in: 0...6, using: &random) }
     let layer = Accumulate(
       terms: [term(.dense(dense)), term(.depthwise(identity))], outputs: source.channels, &random)
+    add(&graph, layer, "Conv+Add", source.channels, source.height, source.width)
+  }
+
+  /// The last value convolved twice, and what both give joined with it: where channels fill blocks, without any work.
+  private static func addJoin(_ graph: inout QuantizedGraph, _ random: inout SeededGenerator) {
+    let input = graph.values.count - 1
+    let source = graph.values[input]
+    var parts = [input]
+    for _ in 0..<2 {
+      let outputs = Bool.random(using: &random) ? 16 : Int.random(in: 1...40, using: &random)
+      let weights = (0..<outputs * source.channels).map { _ in Int8.random(in: -127...127, using: &random) }
+      let term = AccumulateTerm(
+        input: input, weights: .dense(weights), kernel: (1, 1), stride: (1, 1), padding: .none)
+      add(
+        &graph, Accumulate(terms: [term], outputs: outputs, &random), "Conv", outputs, source.height,
+        source.width)
+      graph.values[graph.values.count - 1].zeroPoint = source.zeroPoint
+      parts.append(graph.values.count - 1)
+    }
+    // What the accelerator does not compute may be a part too.
+    if Bool.random(using: &random) { parts.removeFirst() }
+    let channels = parts.reduce(0) { $0 + graph.values[$1].channels }
+    var offset = 0
+    let terms = parts.map { part -> AccumulateTerm in
+      let count = graph.values[part].channels
+      var matrix = [Int8](repeating: 0, count: channels * count)
+      for channel in 0..<count { matrix[(offset + channel) * count + channel] = 1 }
+      offset += count
+      return AccumulateTerm(
+        input: part, weights: .dense(matrix), kernel: (1, 1), stride: (1, 1), padding: .none)
+    }
+    let zeros = [Int](repeating: 0, count: channels)
+    add(
+      &graph,
+      Accumulate(terms: terms, bias: zeros.map { Int32($0) }, shift: zeros, low: -128, high: 127), "Concat",
+      channels, source.height, source.width)
+    graph.values[graph.values.count - 1].zeroPoint = source.zeroPoint
+  }
+
+  private static func addResidual(_ graph: inout QuantizedGraph, _ random: inout SeededGenerator) {
+    let input = graph.values.count - 1
+    let source = graph.values[input]
+    let reach = Int.random(in: 0...1, using: &random)
+    let kernel = 2 * reach + 1
+    let count = source.channels * source.channels * kernel * kernel
+    var terms = [
+      AccumulateTerm(
+        input: input, weights: .dense((0..<count).map { _ in Int8.random(in: -127...127, using: &random) }),
+        kernel: (kernel, kernel), stride: (1, 1),
+        padding: Padding(top: reach, left: reach, bottom: reach, right: reach))
+    ]
+    let inputs = graph.values.indices.filter {
+      let value = graph.values[$0]
+      return (value.channels, value.height, value.width) == (source.channels, source.height, source.width)
+    }
+    for _ in 0..<Int.random(in: 1...2, using: &random) {
+      let weight = Int8.random(in: -127...127, using: &random)
+      terms.append(
+        AccumulateTerm(
+          input: inputs.randomElement(using: &random) ?? input,
+          weights: .depthwise([Int8](repeating: weight, count: source.channels)), kernel: (1, 1),
+          stride: (1, 1), padding: .none, isLate: true))
+    }
+    var layer = Accumulate(terms: terms, outputs: source.channels, &random)
+    layer.lateShift = Int.random(in: 0...8, using: &random)
+    // What the output's zero point adds must stay within the accumulator's bits.
+    layer.shift = layer.shift.map { min($0, 14) }
     add(&graph, layer, "Conv+Add", source.channels, source.height, source.width)
   }
 
@@ -294,8 +363,14 @@ enum NaiveInteger {
       for y in 0..<out.height {
         for x in 0..<out.width {
           var sum = layer.bias[o]
+          var late: Int32 = 0
           for term in layer.terms {
             let source = graph.values[term.input]
+            if term.isLate, case .depthwise(let weights) = term.weights {
+              let value = values[term.input][(o * source.height + y) * source.width + x]
+              late &+= (Int32(value) - Int32(source.zeroPoint)) &* Int32(weights[o])
+              continue
+            }
             let (rows, columns) = (term.places.rows, term.places.columns)
             guard y >= rows.first, (y - rows.first) % rows.stride == 0, x >= columns.first,
               (x - columns.first) % columns.stride == 0
@@ -343,7 +418,11 @@ enum NaiveInteger {
             sum = sum &+ (1 << Int32(layer.shift[o] - 1)) &- (isEven ? 1 : 0)
           }
           if layer.roundsLate { sum = sum &+ (layer.shift[o] > 0 ? 1 << Int32(layer.shift[o] - 1) : 0) }
-          let shifted = Int(sum >> Int32(layer.shift[o])) + out.zeroPoint
+          late &+= sum >> Int32(layer.shift[o])
+          if layer.lateShift > 0 {
+            late = (late &+ 1 << Int32(layer.lateShift - 1)) >> Int32(layer.lateShift)
+          }
+          let shifted = Int(late) + out.zeroPoint
           result.append(Int8(min(max(shifted, layer.low), layer.high)))
         }
       }

@@ -127,7 +127,7 @@ import VTAModule
       guard case .linear(let layer) = graph.nodes[index].operation else { continue }
       let unit = plan.scale(graph.nodes[index].output) / Double(1 << uniform.shift)
       var isExact = false
-      for (term, integers) in zip(layer.terms, uniform.weights) {
+      for (term, integers) in zip(layer.givenTerms, uniform.weights) {
         for (given, integer) in zip(try #require(term.givenWeights), integers) {
           let wanted = plan.scale(term.input) * Double(given.weight) / unit
           #expect(abs(wanted - Double(integer)) <= 0.5 + 1e-9, "\(graph.nodes[index].name)")
@@ -144,7 +144,9 @@ import VTAModule
     for name in Fixtures.names {
       let (graph, plan) = try Self.plan(name)
       for (index, uniform) in plan.uniform {
-        guard case .linear(let layer) = graph.nodes[index].operation, layer.terms.count == 2 else { continue }
+        guard case .linear(let layer) = graph.nodes[index].operation, layer.givenTerms.count == 2 else {
+          continue
+        }
         let steps = zip(layer.terms, uniform.weights).map { plan.scale($0.input) / Double($1[0]) }
         #expect(abs(abs(steps[0] / steps[1]) - 1) < 1e-9, "\(name): \(steps)")
         found += 1

@@ -61,7 +61,8 @@ class QuantizedNetwork:
         value, count = self.values[step["output"]], len(device[step["terms"][0]["input"]])
         total = np.zeros((count, value["channels"], value["height"], value["width"]), np.int64)
         total += np.int64(bias)[None, :, None, None]
-        for term in step["terms"]:
+        late = [term for term in step["terms"] if term.get("late")]
+        for term in (term for term in step["terms"] if not term.get("late")):
             places = term.get("places", {"first": (0, 0), "stride": (1, 1)})
             rows, columns = (slice(*pair) for pair in zip(places["first"], (None, None), places["stride"]))
             total[:, :, rows, columns] += self.convolution(term, self.centred(term["input"], device))
@@ -83,7 +84,11 @@ class QuantizedNetwork:
         if step.get("rounds_to_even"):
             even = (total >> shift) % 2 == 0
             total += ((1 << shift) >> 1) - even
-        return np.clip((total >> shift) + value["zero_point"], step["low"], step["high"])
+        total >>= shift
+        if late:
+            total += sum(self.convolution(term, self.centred(term["input"], device)) for term in late)
+            total = (total + ((1 << step["late_shift"]) >> 1)) >> step["late_shift"]
+        return np.clip(total + value["zero_point"], step["low"], step["high"])
 
     def centred(self, name, device):
         """The integers that a product sees, and padding is 0 among."""

@@ -1,8 +1,8 @@
 internal import VTA
 internal import VTAModule
 
-/// ``Accumulate`` on the accelerator: per tile of outputs GEMM reset, the terms chunk by chunk, bias, shift, clip,
-/// store. Bias and shift lie in the half of the accumulator behind the tile.
+/// ``Accumulate`` on the accelerator: per tile of outputs GEMM reset, the terms chunk by chunk, bias, shift, late terms,
+/// clip, store. Bias and shift lie in the half of the accumulator behind the tile.
 extension LayerEmitter {
   mutating func emit(
     _ layer: Accumulate, output: Int, step: QuantizedStep
@@ -52,21 +52,27 @@ extension LayerEmitter {
     var tiling = schedule.tiling
     tiling.outputBlocks = outputs.count
     var parts: [TermChunk] = []
-    for (index, term) in plan.layer.terms.enumerated() {
-      parts += chunks(term, plan.tiles[index], index, tiling, firstOutput: outputs.lowerBound) ?? []
+    for index in plan.layer.terms.indices {
+      parts += chunks(plan, index, tiling, firstOutput: outputs.lowerBound) ?? []
     }
-    for chunk in isReversed ? parts.reversed() : parts {
-      last =
-        try emitChunk(
-          chunk, plan.layer.terms[chunk.term], plan.tiles[chunk.term], accumulator: place.base,
-          firstOutput: outputs.lowerBound, rows, columns, outputWidth: graph.values[plan.output].width)
-        ?? last
+    func emit(_ chunks: [TermChunk]) throws(CodegenError) {
+      for chunk in chunks {
+        last =
+          try emitChunk(
+            chunk, plan.layer.terms[chunk.term], plan.tiles[chunk.term], accumulator: place.base,
+            firstOutput: outputs.lowerBound, rows, columns, outputWidth: graph.values[plan.output].width)
+          ?? last
+      }
     }
+    let early = parts.filter { !plan.layer.terms[$0.term].isLate }
+    try emit(isReversed ? early.reversed() : early)
     let constantBase = loadConstants(requantization, outputs, from: location)
     last =
-      requantization.emit(
+      requantization.emitShift(
         base: place.base, copy: place.base + size, constants: constantBase, blocks: outputs.count,
         rows, columns, &builder) ?? last
+    try emit(parts.filter { plan.layer.terms[$0.term].isLate })
+    last = requantization.emitClip(base: place.base, count: size, &builder)
     accumulators.stored(
       place.base..<place.base + reset,
       by: storeTile(
@@ -112,7 +118,7 @@ extension LayerEmitter {
     let shift = tiles.isDense ? 0 : firstOutput
     let channels = chunk.inputs.lowerBound + shift..<chunk.inputs.upperBound + shift
     let inputLease = try acquireInput(term.input, channels, rowWindow, columnWindow)
-    let weightLease = try acquireWeights(chunk, tiles, firstOutput: firstOutput)
+    let weightLease = try acquireWeights(chunk, tiles, firstOutput: firstOutput, isLate: term.isLate)
     let width = columnWindow.extent
     let area = rowWindow.extent * width
     let pixels = rows.count * columns.count
@@ -167,7 +173,8 @@ extension LayerEmitter {
         columns.valid.lowerBound, columns.extent, columns.before, rows.after, columns.after,
       ])
     var slots = inputs
-    let lease = try slots.acquire(key) { (base, after) throws(CodegenError) in
+    let lease = try slots.acquire(key, size: channels.count * rows.extent * columns.extent) {
+      (base, after) throws(CodegenError) in
       loadWindow(value, channels: channels, rows: rows, columns: columns, base: base, after: after)
     }
     inputs = slots

@@ -22,16 +22,22 @@ extension LayerEmitter {
     guard sums <= accumulators.capacity(contexts: schedule.contexts, constants: constants) else { return nil }
     let groups = Tiling.ranges(requantization.blocks, tiling.outputBlocks)
     let places = parts(output.height, tiling.rows) * parts(output.width, tiling.columns)
-    // Where all outputs see the same inputs, the first group of output blocks stands for all.
-    let isSame = plan.tiles.allSatisfy(\.hasSameInputs)
-    let sharesInputs = isSame && plan.tiles.allSatisfy(\.isDense)
     var work = Work()
-    for group in isSame ? [0..<tiling.outputBlocks] : groups {
-      guard
-        let part = self.work(
-          plan, schedule, group, groupCount: groups.count, places: places, sharesInputs: sharesInputs)
-      else { return nil }
-      work.add(part, times: isSame ? groups.count : 1)
+    // Late terms come between those of one tile and the next, and take a slot of the inputs from them.
+    let terms = plan.layer.terms.indices
+    let late = terms.filter { plan.layer.terms[$0].isLate }
+    for part in [terms.filter { !plan.layer.terms[$0].isLate }, late] where !part.isEmpty {
+      // Where all outputs see the same inputs, the first group of output blocks stands for all.
+      let isSame = part.allSatisfy { plan.tiles[$0].hasSameInputs }
+      let sharesInputs = isSame && part.allSatisfy { plan.tiles[$0].isDense }
+      for group in isSame ? [0..<tiling.outputBlocks] : groups {
+        guard
+          let part = self.work(
+            plan, part, schedule, group, groupCount: groups.count, places: places, sharesInputs: sharesInputs,
+            hasLate: !late.isEmpty)
+        else { return nil }
+        work.add(part, times: isSame ? groups.count : 1)
+      }
     }
     let outBytes = requantization.blocks * output.height * output.width * configuration.elementBytes(.out)
     let constantBytes =
@@ -45,16 +51,19 @@ extension LayerEmitter {
     return work
   }
 
-  /// Loads and products for one group of output blocks, on average over the groups.
+  /// Loads and products of some terms for one group of output blocks, on average over the groups.
+  ///
+  /// - Parameter hasLate: late terms take a slot of the inputs.
   private func work(
-    _ plan: AccumulatePlan, _ schedule: LayerSchedule, _ group: Range<Int>, groupCount: Int, places: Int,
-    sharesInputs: Bool
+    _ plan: AccumulatePlan, _ terms: [Int], _ schedule: LayerSchedule, _ group: Range<Int>, groupCount: Int,
+    places: Int, sharesInputs: Bool, hasLate: Bool
   ) -> Work? {
     var tiling = schedule.tiling
     tiling.outputBlocks = group.count
     var (chunkCount, inputBytes, inputLoads, weightBytes) = (0, 0, 0, 0)
-    for (index, term) in plan.layer.terms.enumerated() {
-      guard let chunks = chunks(term, plan.tiles[index], index, tiling, firstOutput: group.lowerBound) else {
+    for index in terms {
+      let term = plan.layer.terms[index]
+      guard let chunks = chunks(plan, index, tiling, firstOutput: group.lowerBound) else {
         return nil
       }
       let source = graph.values[term.input]
@@ -70,21 +79,22 @@ extension LayerEmitter {
       chunkCount += chunks.count
     }
     // How often each chunk of inputs and weights is loaded, in parts of the number of chunks.
-    func loads(_ visits: Int) -> Double {
+    let inputSlots = hasLate ? 1 : 2
+    func loads(_ visits: Int, _ slots: Int) -> Double {
       let count = Double(chunkCount)
-      if chunkCount <= 2 { return 1 }
-      return (count + Double(visits - 1) * (count - 2)) / count
+      if chunkCount <= slots { return 1 }
+      return (count + Double(visits - 1) * (count - Double(slots))) / count
     }
     let inputFactor: Double
     let weightFactor: Double
     switch schedule.order {
     case .weightsStay:
-      weightFactor = loads(places)
-      inputFactor = sharesInputs && places * chunkCount <= 2 ? 1 / Double(groupCount) : 1
+      weightFactor = loads(places, 2)
+      inputFactor = sharesInputs && places * chunkCount <= inputSlots ? 1 / Double(groupCount) : 1
     case .inputsStay:
       weightFactor =
-        groupCount * chunkCount <= 2 ? 1 : groupCount == 1 ? loads(places) : Double(places)
-      inputFactor = sharesInputs ? loads(groupCount) / Double(groupCount) : 1
+        groupCount * chunkCount <= 2 ? 1 : groupCount == 1 ? loads(places, 2) : Double(places)
+      inputFactor = sharesInputs ? loads(groupCount, inputSlots) / Double(groupCount) : 1
     }
     var work = Work()
     work.dramBytes = Int(Double(inputBytes) * inputFactor + Double(weightBytes) * weightFactor)

@@ -17,10 +17,11 @@ struct BiasPart {
   static func parts(_ layer: Accumulate, output: Int, _ graph: QuantizedGraph) -> [BiasPart] {
     let value = graph.values[output]
     var bias = layer.bias
-    if !layer.roundsLate && !layer.roundsToEven {
-      for channel in bias.indices { bias[channel] &+= Int32(value.zeroPoint) << Int32(layer.shift[channel]) }
+    if layer.roundsWithBias {
+      let addend = Int32(layer.addend(output: output, graph))
+      for channel in bias.indices { bias[channel] &+= addend << Int32(layer.shift[channel]) }
     }
-    let shifted = layer.terms.filter { graph.values[$0.input].zeroPoint != 0 }
+    let shifted = layer.terms.filter { graph.values[$0.input].zeroPoint != 0 && !$0.isLate }
     if shifted.isEmpty { return [BiasPart(places: .all, tileAt: [], width: value.width, constants: [bias])] }
     var groups: [(places: Places, terms: [AccumulateTerm])] = []
     for term in shifted {
@@ -65,6 +66,24 @@ struct BiasPart {
     }
     return BiasPart(
       places: places, tileAt: constants.count == 1 ? [] : tileAt, width: columns, constants: constants)
+  }
+}
+
+extension Accumulate {
+  /// That nothing comes between the bias and the first shift, so that it can hold what is added behind that.
+  var roundsWithBias: Bool { !roundsLate && !roundsToEven }
+
+  /// What is added behind the first shift to all outputs alike: the output's zero point, and with late terms the rounding of
+  /// their shift and what the zero points of their inputs must not add.
+  func addend(output: Int, _ graph: QuantizedGraph) -> Int {
+    var result = graph.values[output].zeroPoint << lateShift
+    if lateShift > 0 { result += 1 << (lateShift - 1) }
+    for term in terms where term.isLate {
+      // All channels have one weight.
+      guard case .depthwise(let weights) = term.weights, let weight = weights.first else { continue }
+      result -= Int(weight) * graph.values[term.input].zeroPoint
+    }
+    return result
   }
 }
 

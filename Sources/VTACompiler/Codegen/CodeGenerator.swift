@@ -24,9 +24,10 @@ package enum CodeGenerator {
     progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) throws(CodegenError) -> (module: Module, notes: [LayerNote]) {
     let (spread, unfoldings) = InputUnfolding.apply(to: graph, target.configuration)
-    let (tensors, activationBytes) = placeTensors(graph, unfoldings, target.configuration)
+    let joined = JoinedTensors(spread, target.configuration)
+    let (tensors, activationBytes) = placeTensors(graph, unfoldings, joined, target.configuration)
     var emitter = LayerEmitter(
-      target: target, graph: spread, tensors: tensors, constantRegion: constantRegion,
+      target: target, graph: spread, tensors: tensors, joined: joined, constantRegion: constantRegion,
       microOpRegion: microOpRegion)
     var assembly = Assembly(target: target)
     for (index, step) in spread.steps.enumerated() {
@@ -53,9 +54,10 @@ package enum CodeGenerator {
     return Region(name: name, role: role(bytes), byteCount: UInt64(bytes.count))
   }
 
-  /// Every value gets memory of its own, so that all of them can be looked at after a run.
+  /// Every value gets memory of its own or as part of another value, so that all of them can be looked at after a run.
   private static func placeTensors(
-    _ graph: QuantizedGraph, _ unfoldings: [Int: Unfolding], _ configuration: HardwareConfiguration
+    _ graph: QuantizedGraph, _ unfoldings: [Int: Unfolding], _ joined: JoinedTensors,
+    _ configuration: HardwareConfiguration
   ) -> ([DeviceTensor], UInt64) {
     var offset: UInt64 = 0
     var tensors: [DeviceTensor] = []
@@ -64,8 +66,14 @@ package enum CodeGenerator {
         name: value.name, region: activationRegion, byteOffset: offset, channels: value.channels,
         height: value.height, width: value.width, scale: value.scale,
         zeroPoint: value.zeroPoint, unfolding: unfoldings[index])
-      offset += tensor.byteCount(configuration)
+      if joined.parts[index] == nil { offset += tensor.byteCount(configuration) }
       tensors.append(tensor)
+    }
+    for index in tensors.indices where joined.parts[index] != nil {
+      let (root, channel) = joined.place(of: index)
+      let element = channel / configuration.block * tensors[index].height * tensors[index].width
+      tensors[index].byteOffset =
+        tensors[root].byteOffset + UInt64(element * configuration.elementBytes(.inp))
     }
     return (tensors, offset)
   }
@@ -86,6 +94,10 @@ private struct Assembly {
     _ step: QuantizedStep, _ emitter: inout LayerEmitter, microOpRegion: Int
   ) throws(CodegenError) {
     switch step.operation {
+    case .accumulate(_, let output) where emitter.joined.isWhole(output):
+      var step = step
+      step.why = "its parts are written to their places in it by the layers that compute them"
+      addJoined(step, output, emitter.builder.count)
     case .accumulate(let layer, let output):
       let first = emitter.builder.count
       try emitter.emit(layer, output: output, step: step)
@@ -123,6 +135,15 @@ private struct Assembly {
       Layer(
         name: step.name, op: step.op, place: .accelerator, why: step.why, program: programs.count,
         instructions: instructions))
+  }
+
+  /// A layer without instructions of its own, in the program that there is.
+  private mutating func addJoined(_ step: QuantizedStep, _ output: Int, _ count: Int) {
+    notes.append(LayerNote(output: output))
+    layers.append(
+      Layer(
+        name: step.name, op: step.op, place: .accelerator, why: step.why,
+        program: count > 0 ? programs.count : programs.count - 1, instructions: count..<count))
   }
 
   private mutating func addHostStep(

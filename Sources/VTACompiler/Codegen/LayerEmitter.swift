@@ -6,6 +6,7 @@ struct LayerEmitter {
   let target: Target
   let graph: QuantizedGraph
   let tensors: [DeviceTensor]
+  let joined: JoinedTensors
   let constantRegion: Int
   var builder: ProgramBuilder
   var constants: ConstantImage
@@ -14,16 +15,19 @@ struct LayerEmitter {
   var accumulators: Accumulators
   /// Of the layer that was emitted last.
   var lastNote = LayerNote()
-  /// The last STORE into each tensor.
+  /// The last STORE into each tensor that has memory of its own.
   var lastStore: [Int: ProgramBuilder.Producer] = [:]
 
   init(
-    target: Target, graph: QuantizedGraph, tensors: [DeviceTensor], constantRegion: Int, microOpRegion: Int
+    target: Target, graph: QuantizedGraph, tensors: [DeviceTensor], joined: JoinedTensors,
+    constantRegion: Int,
+    microOpRegion: Int
   ) {
     let c = target.configuration
     self.target = target
     self.graph = graph
     self.tensors = tensors
+    self.joined = joined
     self.constantRegion = constantRegion
     builder = ProgramBuilder(target: target, microOpRegion: microOpRegion)
     constants = ConstantImage(c)
@@ -54,7 +58,7 @@ struct LayerEmitter {
   ) -> ProgramBuilder.Producer? {
     let tensor = tensors[value]
     let extents = tensor.packedExtents
-    let producers = producers + [lastStore[value]]
+    let producers = producers + [lastStore[joined.place(of: value).root]]
     if isOneTransfer(value, rows, columns) {
       let transfer = Transfer(
         memory: .inp, sramBase: base, ySize: channels.count, xSize: rows.extent * columns.extent,
@@ -105,7 +109,7 @@ struct LayerEmitter {
           to: location(tensor, channel, rows.lowerBound, columns.lowerBound), after: [producer])
       }
     }
-    lastStore[value] = last
+    lastStore[joined.place(of: value).root] = last
     return last
   }
 

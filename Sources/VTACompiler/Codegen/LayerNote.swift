@@ -45,13 +45,38 @@ extension LayerEmitter {
       note.leastBytes += tiles.byteCount(configuration)
     }
     note.leastBytes += requantization.tilesPerBlock * requantization.blocks * configuration.elementBytes(.acc)
-    for input in Set(plan.layer.terms.map(\.input)) { note.leastBytes += bytes(input) }
+    for (input, terms) in Dictionary(grouping: plan.layer.terms, by: \.input) {
+      note.leastBytes += bytesRead(input, terms, of: value)
+    }
     note.leastBytes += bytes(plan.output)
     return note
   }
 
   func note(_ pool: MaxPool, output: Int, _ schedule: LayerSchedule) -> LayerNote {
     LayerNote(schedule: schedule.text, leastBytes: bytes(pool.input) + bytes(output), output: output)
+  }
+
+  /// Rows and columns of an input that some window sees.
+  private func bytesRead(_ input: Int, _ terms: [AccumulateTerm], of output: QuantizedValue) -> Int {
+    let source = graph.values[input]
+    func seen(_ axis: Places.Axis, _ outputs: Int, kernel: Int, stride: Int, padding: Int) -> [Int] {
+      axis.indices(in: 0..<outputs).flatMap { output in
+        (0..<kernel).map { output * stride + $0 - padding }
+      }
+    }
+    var (rows, columns): (Set<Int>, Set<Int>) = ([], [])
+    for term in terms {
+      rows.formUnion(
+        seen(
+          term.places.rows, output.height, kernel: term.kernel.height, stride: term.stride.height,
+          padding: term.padding.top))
+      columns.formUnion(
+        seen(
+          term.places.columns, output.width, kernel: term.kernel.width, stride: term.stride.width,
+          padding: term.padding.left))
+    }
+    return blocks(source.channels) * rows.count { (0..<source.height).contains($0) }
+      * columns.count { (0..<source.width).contains($0) } * configuration.elementBytes(.inp)
   }
 
   private func bytes(_ value: Int) -> Int { Int(clamping: tensors[value].byteCount(configuration)) }

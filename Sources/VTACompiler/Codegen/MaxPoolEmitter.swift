@@ -150,7 +150,7 @@ extension LayerEmitter {
     let location = ProgramBuilder.Location(region: constantRegion, byteOffset: offset)
     var slots = weights
     let key = ScratchpadSlots.Key(region: constantRegion, byteOffset: offset, shape: [1, 1, 1])
-    let lease = try slots.acquire(key) { (base, after) throws(CodegenError) in
+    let lease = try slots.acquire(key, size: 1) { (base, after) throws(CodegenError) in
       builder.load(
         Transfer(memory: .wgt, sramBase: base, ySize: 1, xSize: 1, xStride: 1), from: location,
         after: after)

@@ -12,8 +12,9 @@ struct Requantization {
   private let leak: [Int]
   private let multiplier: Multiplier?
   private let roundsToEven: Bool
-  /// Of the output, where it is added behind the last shift.
-  private let lastZeroPoint: Int
+  /// What is added behind the first shift, where the bias does not hold it.
+  private let addend: Int
+  private let lateShift: Int
   /// Behind a leak: half an output step and the zero point, per channel or for all.
   private let rounding: [Int32]?
   private let roundingImmediate: Int
@@ -28,10 +29,13 @@ struct Requantization {
     leak = layer.leak
     multiplier = layer.multiplier
     roundsToEven = layer.roundsToEven
-    lastZeroPoint = layer.roundsToEven ? graph.values[output].zeroPoint : 0
-    let zeroPoint = layer.roundsToEven ? 0 : graph.values[output].zeroPoint
+    lateShift = layer.lateShift
+    // Rounding just before a shift can hold the zero point behind it.
+    let hasAddend = layer.roundsToEven || (layer.roundsLate && layer.terms.contains(where: \.isLate))
+    addend = hasAddend ? layer.addend(output: output, graph) : 0
+    let zeroPoint = hasAddend ? 0 : graph.values[output].zeroPoint
     let halves = layer.shift.map {
-      !layer.roundsLate && !layer.roundsToEven ? 0 : ((1 << $0) >> 1) + zeroPoint << $0
+      layer.roundsWithBias ? 0 : ((1 << $0) >> 1) + zeroPoint << $0
     }
     let isSame = halves.allSatisfy { $0 == halves[0] && Limits.immediate.contains($0) }
     roundingImmediate = isSame ? halves[0] : 0
@@ -62,6 +66,17 @@ struct Requantization {
     return stride(from: 0, to: amount, by: step).map { min(step, amount - $0) }
   }
 
+  /// A sum in parts that immediates hold.
+  private static func immediates(_ sum: Int) -> [Int] {
+    let limits = Limits.immediate
+    var (rest, parts) = (sum, [Int]())
+    while rest != 0 {
+      parts.append(min(max(rest, limits.lowerBound), limits.upperBound))
+      rest -= parts[parts.count - 1]
+    }
+    return parts
+  }
+
   /// Accumulator elements that the constants of one output block take.
   var tilesPerBlock: Int { constants.count }
 
@@ -70,7 +85,7 @@ struct Requantization {
     bias.count + (multiplier == nil ? 0 : 4) + (rounding == nil ? 0 : 1) + shiftPasses.count
       + (leak.isEmpty ? 0 : 2 * leak.count + 1) + (roundingImmediate == 0 ? 0 : 1)
       + shiftImmediates.count + 2 + (roundsToEven ? 8 + shiftPasses.count + shiftImmediates.count : 0)
-      + (lastZeroPoint == 0 ? 0 : 1)
+      + Self.immediates(addend).count + Self.portable(lateShift).count
   }
 
   /// How many times the tile of sums has to fit into the accumulator.
@@ -92,10 +107,10 @@ struct Requantization {
     }
   }
 
-  /// The ALU instructions over `blocks × rows × columns` accumulators; returns the last.
+  /// The ALU instructions over `blocks × rows × columns` accumulators up to the first shift; returns the last.
   ///
   /// - Parameter copy: with a leak, as many accumulators, all 0.
-  func emit(
+  func emitShift(
     base: Int, copy: Int, constants: Int, blocks: Int, _ rows: Range<Int>, _ columns: Range<Int>,
     _ builder: inout ProgramBuilder
   ) -> ProgramBuilder.Producer? {
@@ -153,10 +168,20 @@ struct Requantization {
     if roundingImmediate != 0 { withImmediate(.add, roundingImmediate, at: base) }
     for _ in shiftPasses { withConstants(.shr) }
     for amount in shiftImmediates { withImmediate(.shr, amount, at: base) }
-    if lastZeroPoint != 0 { withImmediate(.add, lastZeroPoint, at: base) }
-    withImmediate(.min, high, at: base)
-    withImmediate(.max, low, at: base)
     return last
+  }
+
+  /// What comes behind the first shift and the late terms, over `count` accumulators; returns the last instruction.
+  func emitClip(base: Int, count: Int, _ builder: inout ProgramBuilder) -> ProgramBuilder.Producer {
+    func withImmediate(_ opcode: ALUOpcode, _ value: Int) -> ProgramBuilder.Producer {
+      builder.compute(
+        .alu(opcode, .immediate(value)), [NestDimension(extent: count, dst: 1, src: 1)],
+        base: MicroOp(dst: base, src: base))
+    }
+    for part in Self.immediates(addend) { _ = withImmediate(.add, part) }
+    for amount in Self.portable(lateShift) { _ = withImmediate(.shr, amount) }
+    _ = withImmediate(.min, high)
+    return withImmediate(.max, low)
   }
 
   /// Adds constants to the positions of a tile that have them; returns the last instruction, `nil` for none.

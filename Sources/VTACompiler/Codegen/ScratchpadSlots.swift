@@ -1,7 +1,8 @@
 internal import VTA
 
 /// Halves of a scratchpad that take turns, so that loading one overlaps with computing on the other: VTA's two
-/// virtual threads. A slot that still holds what is asked for is used again without a load.
+/// virtual threads. A slot that still holds what is asked for is used again without a load. A third slot of one element lies
+/// at the end of the second, for what would push too much out of a half.
 struct ScratchpadSlots {
   /// Names contents: equal keys mean equal bytes in the slot.
   struct Key: Hashable {
@@ -16,6 +17,8 @@ struct ScratchpadSlots {
     var writer: ProgramBuilder.Producer?
     var reader: ProgramBuilder.Producer?
     var lastUse = 0
+    /// Elements that it holds.
+    var range: Range<Int>
   }
 
   let capacity: Int
@@ -24,15 +27,19 @@ struct ScratchpadSlots {
 
   init(depth: Int, count: Int = 2) {
     capacity = depth / count
-    slots = (0..<count).map { [capacity] in Slot(base: $0 * capacity) }
+    slots = (0..<count).map { [capacity] in Slot(base: $0 * capacity, range: 0..<0) }
+    slots.append(Slot(base: depth - 1, range: 0..<0))
   }
 
   /// The slot to use for `key`, the least recently used one if it is in none; `load` fills it unless it holds the
   /// key already.
   ///
-  /// - Parameter load: emits the loads at the base index, after the given producers; returns the last one.
+  /// - Parameters:
+  ///   - size: elements to hold.
+  ///   - isAside: takes the slot of one element.
+  ///   - load: emits the loads at the base index, after the given producers; returns the last one.
   mutating func acquire(
-    _ key: Key,
+    _ key: Key, size: Int, isAside: Bool = false,
     load: (_ base: Int, _ after: [ProgramBuilder.Producer?]) throws(CodegenError) -> ProgramBuilder.Producer?
   ) throws(CodegenError) -> Lease {
     clock += 1
@@ -40,10 +47,15 @@ struct ScratchpadSlots {
       slots[held].lastUse = clock
       return Lease(index: held, base: slots[held].base, writer: slots[held].writer)
     }
-    let index = slots.indices.min { slots[$0].lastUse < slots[$1].lastUse } ?? 0
+    let halves = slots.indices.dropLast()
+    let index =
+      isAside ? slots.count - 1 : halves.min { slots[$0].lastUse < slots[$1].lastUse } ?? 0
     let base = slots[index].base
-    let writer = try load(base, [slots[index].reader])
-    slots[index] = Slot(base: base, key: key, writer: writer, reader: nil, lastUse: clock)
+    let range = base..<base + size
+    let overlapping = slots.indices.filter { $0 == index || slots[$0].range.overlaps(range) }
+    let writer = try load(base, overlapping.map { slots[$0].reader })
+    for other in overlapping { slots[other].key = nil }
+    slots[index] = Slot(base: base, key: key, writer: writer, reader: nil, lastUse: clock, range: range)
     return Lease(index: index, base: base, writer: writer)
   }
 

@@ -42,9 +42,12 @@ extension LayerEmitter {
   ///
   /// - Parameter firstOutput: output block at which the tile begins.
   func chunks(
-    _ term: AccumulateTerm, _ tiles: TermTiles, _ index: Int, _ tiling: Tiling, firstOutput: Int
+    _ plan: AccumulatePlan, _ index: Int, _ tiling: Tiling, firstOutput: Int
   ) -> [TermChunk]? {
-    if !tiles.isDense { return depthwiseChunks(term, tiles, index, tiling) }
+    let (term, tiles) = (plan.layer.terms[index], plan.tiles[index])
+    // Late terms take the end of a slot.
+    let room = weights.capacity - (plan.layer.terms.contains(where: \.isLate) ? 1 : 0)
+    if !tiles.isDense { return depthwiseChunks(term, tiles, index, tiling, room) }
     var result: [TermChunk] = []
     var start = 0
     while start < tiling.outputBlocks {
@@ -53,7 +56,7 @@ extension LayerEmitter {
       var end = start + 1
       while end < tiling.outputBlocks, tiles.inputs[firstOutput + end] == seen { end += 1 }
       if !seen.isEmpty {
-        guard let chunks = matrixChunks(term, index, tiling, outputs: start..<end, inputs: seen) else {
+        guard let chunks = matrixChunks(term, index, tiling, room, outputs: start..<end, inputs: seen) else {
           return nil
         }
         result += chunks
@@ -64,12 +67,13 @@ extension LayerEmitter {
   }
 
   private func matrixChunks(
-    _ term: AccumulateTerm, _ index: Int, _ tiling: Tiling, outputs: Range<Int>, inputs seen: Range<Int>
+    _ term: AccumulateTerm, _ index: Int, _ tiling: Tiling, _ room: Int, outputs: Range<Int>,
+    inputs seen: Range<Int>
   ) -> [TermChunk]? {
     let kernel = 0..<term.kernel.height
     let window = windowSize(term, tiling, taps: kernel)
     let tilesPerInput = outputs.count * term.kernel.height * term.kernel.width
-    let count = min(inputs.capacity / window, weights.capacity / tilesPerInput, seen.count)
+    let count = min(inputs.capacity / window, room / tilesPerInput, seen.count)
     if count > 0 {
       return Tiling.ranges(seen.count, count).map {
         TermChunk(
@@ -77,7 +81,7 @@ extension LayerEmitter {
           inputs: seen.lowerBound + $0.lowerBound..<seen.lowerBound + $0.upperBound, taps: kernel)
       }
     }
-    let rows = min(rowsAtOnce(term, tiling), weights.capacity / (outputs.count * term.kernel.width))
+    let rows = min(rowsAtOnce(term, tiling), room / (outputs.count * term.kernel.width))
     guard rows > 0 else { return nil }
     return seen.flatMap { block in
       Tiling.ranges(term.kernel.height, rows).map {
@@ -87,11 +91,11 @@ extension LayerEmitter {
   }
 
   private func depthwiseChunks(
-    _ term: AccumulateTerm, _ tiles: TermTiles, _ index: Int, _ tiling: Tiling
+    _ term: AccumulateTerm, _ tiles: TermTiles, _ index: Int, _ tiling: Tiling, _ room: Int
   ) -> [TermChunk]? {
     let kernel = 0..<term.kernel.height
-    guard tiles.count <= weights.capacity else { return nil }
-    let weightLimit = tiles.blockStep == 0 ? .max : weights.capacity / tiles.blockStep
+    guard tiles.count <= room else { return nil }
+    let weightLimit = tiles.blockStep == 0 ? .max : room / tiles.blockStep
     let count = min(
       inputs.capacity / windowSize(term, tiling, taps: kernel), weightLimit, tiling.outputBlocks)
     if count > 0 {

@@ -100,7 +100,7 @@ extension LayerEmitter {
 
   /// The slot that holds the weights of a part of a term, loaded if no slot does.
   mutating func acquireWeights(
-    _ chunk: TermChunk, _ tiles: TermTiles, firstOutput: Int
+    _ chunk: TermChunk, _ tiles: TermTiles, firstOutput: Int, isLate: Bool
   ) throws(CodegenError) -> ScratchpadSlots.Lease {
     let element = UInt64(configuration.elementBytes(.wgt))
     let taps = tiles.rows * tiles.columns
@@ -125,7 +125,8 @@ extension LayerEmitter {
     let key = ScratchpadSlots.Key(
       region: constantRegion, byteOffset: location.byteOffset, shape: [rows, size, pitch])
     var slots = weights
-    let lease = try slots.acquire(key) { (base, after) throws(CodegenError) in
+    let lease = try slots.acquire(key, size: rows * size, isAside: isLate && rows * size == 1) {
+      (base, after) throws(CodegenError) in
       try loadWeights(rows, size, pitch, base, location, after)
     }
     weights = slots

@@ -97,6 +97,12 @@ struct LinearLayer: Sendable {
   var slope: Float = 1
   var bounds = Bounds.none
 
+  /// Those whose weights depend on scales alone: the late ones, if there are any, or else all.
+  var givenTerms: [LinearTerm] {
+    let late = terms.filter(\.isLate)
+    return late.isEmpty ? terms : late
+  }
+
   /// That no weight and no bias is infinite or not a number.
   var isFinite: Bool { bias.allSatisfy(\.isFinite) && terms.allSatisfy(\.weights.isFinite) }
 }
@@ -132,6 +138,8 @@ struct LinearTerm: Sendable {
   var places = Places.all
   /// What one integer of a quantized model's weights stands for, per output channel; `nil` for float weights.
   var weightScales: [Float]?
+  /// Added when the others' sum has been rounded to a fraction of the output's step; see ``Accumulate``.
+  var isLate = false
 
   /// That output (y, x) sees input (y, x) and nothing else.
   var isPointwise: Bool { window == .point && places == .all }

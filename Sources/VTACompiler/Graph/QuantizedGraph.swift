@@ -79,7 +79,9 @@ package enum QuantizedOperation: Sendable {
 
 /// `acc[o, y, x] = bias[o] + Σ over terms`; `out = clip((acc >> shift[o]) + zero point, low, high)` with an arithmetic
 /// shift. Terms multiply inputs without their zero points. With a ``leak`` negative sums are multiplied by a slope before
-/// the shift.
+/// the shift. Terms that are late are added behind the shift, and a second one follows:
+/// `out = clip(((acc >> shift[o]) + Σ over late terms + half) >> lateShift + zero point, low, high)`. That is how a residual
+/// sum becomes part of a convolution, whose sums are much finer than its inputs.
 ///
 /// Convolution, dense, pooling by averages, residual addition and stand-alone activation are all of this form: the
 /// GEMM core is the universal mover (an identity or diagonal weight tile brings an int8 tensor to the accumulator).
@@ -99,6 +101,8 @@ package struct Accumulate: Sendable {
   /// Halves go to the even integer, as in ONNX, instead of up; all shifts are at least 1 then, and there is neither leak nor
   /// multiplier.
   package var roundsToEven = false
+  /// Of the sum that late terms are part of; rounds half up. 0 without late terms.
+  package var lateShift = 0
   package var low: Int
   package var high: Int
 
@@ -155,10 +159,12 @@ package struct AccumulateTerm: Sendable {
   /// Zeros around the input; negative where its edge is not read.
   package var padding: Padding
   package var places: Places
+  /// Added behind the first shift. Depthwise of kernel 1 × 1 at every place, with one weight for all channels.
+  package var isLate: Bool
 
   package init(
     input: Int, weights: Weights, kernel: (height: Int, width: Int),
-    stride: (height: Int, width: Int), padding: Padding, places: Places = .all
+    stride: (height: Int, width: Int), padding: Padding, places: Places = .all, isLate: Bool = false
   ) {
     self.input = input
     self.weights = weights
@@ -166,6 +172,7 @@ package struct AccumulateTerm: Sendable {
     self.stride = stride
     self.padding = padding
     self.places = places
+    self.isLate = isLate
   }
 }
 

@@ -47,6 +47,7 @@ package struct QuantizedGraphDump {
       }
       entry.leak = sum.leak.isEmpty ? nil : sum.leak
       entry.roundsToEven = sum.roundsToEven ? true : nil
+      entry.lateShift = sum.terms.contains(where: \.isLate) ? sum.lateShift : nil
       (entry.low, entry.high) = (sum.low, sum.high)
     case .maxPool(let pool, let output):
       entry.operation = "max_pool"
@@ -99,7 +100,7 @@ package struct QuantizedGraphDump {
       input: graph.values[term.input].name, kind: kind, groups: groups, weights: add(tensor, file),
       kernel: window,
       stride: [term.stride.height, term.stride.width], padding: term.padding.list,
-      places: term.places == .all ? nil : PlacesEntry(term.places))
+      places: term.places == .all ? nil : PlacesEntry(term.places), isLate: term.isLate ? true : nil)
   }
 
   private mutating func add(_ tensor: Tensor, _ name: String) -> String {
@@ -190,6 +191,7 @@ private struct StepEntry: Encodable {
   var factor: String?
   var leak: [Int]?
   var roundsToEven: Bool?
+  var lateShift: Int?
   var kernel: [Int]?
   var stride: [Int]?
   var padding: [Int]?
@@ -208,6 +210,7 @@ private struct StepEntry: Encodable {
       padding, low, high, shape, axis, permutation, function, alpha, beta
     case preShift = "pre_shift"
     case roundsToEven = "rounds_to_even"
+    case lateShift = "late_shift"
   }
 }
 
@@ -220,6 +223,12 @@ private struct TermEntry: Encodable {
   var stride: [Int]
   var padding: [Int]
   var places: PlacesEntry?
+  var isLate: Bool?
+
+  enum CodingKeys: String, CodingKey {
+    case input, kind, groups, weights, kernel, stride, padding, places
+    case isLate = "late"
+  }
 }
 
 private struct PlacesEntry: Encodable {

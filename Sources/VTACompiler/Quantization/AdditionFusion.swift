@@ -1,8 +1,8 @@
 extension Graph {
-  /// Sums two convolutions in one accumulator where that rounds less than to quantize each result and add then.
-  ///
-  /// An addition of a convolution and another activation stays a layer of its own: as part of the convolution's
-  /// sum, the activation would need the weight 2^n of the convolution's shift n, and weights of 8 bits end at 127.
+  /// Makes additions part of the convolution before them: two convolutions share one accumulator where that rounds less
+  /// than to quantize each result and add then; any other activation is added to the convolution's sum when that has been
+  /// shifted to a fraction of the output's step. (In the sum itself it would need the weight 2^n of the convolution's
+  /// shift n, and weights of 8 bits end at 127.)
   mutating func fuseAdditions(_ statistics: [ActivationStatistics], _ format: IntegerFormat) {
     // A quantized model says where it rounds.
     if isQuantized { return }
@@ -35,7 +35,38 @@ extension Graph {
       nodes[index].operators = operands.flatMap { nodes[$0.index].operators } + nodes[index].operators
       removed.formUnion(operands.map(\.index))
     }
+    for index in nodes.indices where !removed.contains(index) {
+      guard case .linear(let sum) = nodes[index].operation, sum.isAddition, sum.slope == 1,
+        let (producer, fused) = fusedLate(index, sum, producers, uses),
+        LateTerms.shiftMax(fused, scales, output: nodes[index].output, format) >= LateTerms.shiftMin
+      else { continue }
+      nodes[index].operation = .linear(fused)
+      nodes[index].operators = nodes[producer].operators + nodes[index].operators
+      removed.insert(producer)
+    }
     nodes = nodes.indices.filter { !removed.contains($0) }.map { nodes[$0] }
+  }
+
+  /// An addition as part of the last layer that it can be part of.
+  private func fusedLate(
+    _ index: Int, _ sum: LinearLayer, _ producers: [Int?], _ uses: [Int]
+  ) -> (producer: Int, layer: LinearLayer)? {
+    var best: (producer: Int, layer: LinearLayer)?
+    for (own, other) in [(0, 1), (1, 0)] {
+      let value = sum.terms[own].input
+      guard let producer = producers[value], uses[value] == 1, !isOutput(value),
+        producer > best?.producer ?? -1, case .linear(var layer) = nodes[producer].operation,
+        layer.bounds == .none, layer.slope == 1,
+        layer.terms.allSatisfy({ !$0.isLate && $0.givenWeights == nil && $0.places == .all })
+      else { continue }
+      var late = sum.terms[other]
+      late.isLate = true
+      layer.terms.append(late)
+      layer.bias = zip(layer.bias, sum.bias).map { $0 + $1 }
+      layer.bounds = sum.bounds
+      if layer.isFinite { best = (producer, layer) }
+    }
+    return best
   }
 
   /// A layer with free weights and no activation function whose result only the addition reads.

@@ -7,6 +7,10 @@ struct LinearQuantizer {
   let outputScale: Double
   /// That rounding is added later, and that sums may grow to twice their size; see ``Accumulate/leak``.
   var hasLeak = false
+  /// Of ``Accumulate``; the output's step is 2^lateShift of `outputScale` then.
+  var lateShift = 0
+  /// Sum of the magnitudes of late weights.
+  var lateWeight = 0
 
   struct Term {
     /// `outputChannels × weights per channel`.
@@ -59,6 +63,11 @@ struct LinearQuantizer {
     return sum / Double(channels)
   }
 
+  /// The smallest of the channels' shifts.
+  func leastShift(_ terms: [Term], channels: Int) -> Int {
+    (0..<channels).map { naturalShift(terms, $0, of: channels) }.min() ?? 0
+  }
+
   private func range(_ term: Term, _ channel: Int, of channels: Int) -> Range<Int> {
     let count = term.weights.count / channels
     return channel * count..<(channel + 1) * count
@@ -91,8 +100,8 @@ struct LinearQuantizer {
       }
       bound += Double(sum * format.span)
     }
-    // The zero point of the output.
-    bound += Double(format.span) * power(shift)
+    // The zero point of the output and what late terms add, with their zero points.
+    bound += Double(format.span) * Double(2 * lateWeight + 1 << lateShift) * power(shift)
     return bound <= Double(Int32.max / (hasLeak ? 2 : 1))
   }
 

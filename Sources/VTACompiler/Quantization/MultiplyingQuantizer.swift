@@ -9,7 +9,9 @@ struct MultiplyingQuantizer {
   private static let biasMax = Double(1 << 29)
 
   let format: IntegerFormat
+  /// Of the shifted sum: with late terms, finer than the output's.
   let outputScale: Double
+  var lateShift = 0
 
   struct Result {
     var weights: [[Int8]]
@@ -22,7 +24,9 @@ struct MultiplyingQuantizer {
 
   func quantize(_ terms: [LinearQuantizer.Term], bias: [Float]) -> Result? {
     var units = bias.indices.map { unit(terms, $0, of: bias) }
-    guard let (multiplier, shift) = Self.factors(units.map { $0 / outputScale }) else { return nil }
+    guard let (multiplier, shift) = Self.factors(units.map { $0 / outputScale }, lateShift: lateShift) else {
+      return nil
+    }
     if !Self.areGiven(terms) {
       // Weights make up for what rounding the factors changed.
       let step = outputScale * Double(sign: .plus, exponent: -multiplier.preShift - shift, significand: 1)
@@ -61,22 +65,27 @@ struct MultiplyingQuantizer {
   /// Factors `f` as `factor · 2^-(preShift + shift)`.
   ///
   /// - Returns: `nil` if they differ too much or are too large for the accelerator's 32 bits.
-  static func factors(_ factors: [Double]) -> (multiplier: Multiplier, shift: Int)? {
+  static func factors(_ factors: [Double], lateShift: Int = 0) -> (multiplier: Multiplier, shift: Int)? {
     guard let most = factors.max(), most > 0, most.isFinite else { return nil }
-    // The largest factor has 15 bits.
-    let total = factorBits - 1 - Int(most.exponent)
+    // The largest factor has 15 bits, or fewer where the result needs them.
+    let total = factorBits - max(0, lateShift - 1) - 1 - Int(most.exponent)
     let preShift = min(max(0, -Int(most.exponent) - 1 - fractionBits), 15)
     let shift = total - preShift
     guard (1...30).contains(shift) else { return nil }
     var multiplier = Multiplier(preShift: preShift, limit: [], factor: [])
     for factor in factors {
-      let integer = max(1, Int((factor * Double(sign: .plus, exponent: total, significand: 1)).rounded()))
+      // With few bits, a smaller factor would make weights too large.
+      let integer = max(
+        1,
+        Int(
+          (factor * Double(sign: .plus, exponent: total, significand: 1)).rounded(
+            lateShift > 0 ? .up : .toNearestOrAwayFromZero)))
       multiplier.factor.append(Int32(integer))
       multiplier.limit.append(Int32(min(productMax / Double(integer), productMax)))
     }
     // What a limit cuts off must saturate the output, zero point included.
     let isHarmless = zip(multiplier.limit, multiplier.factor).allSatisfy {
-      (Int($0) * Int($1)) >> shift >= 1 << 9
+      (Int($0) * Int($1)) >> shift >= 1 << (lateShift > 0 ? 10 + lateShift : 9)
     }
     return isHarmless ? (multiplier, shift) : nil
   }

@@ -222,10 +222,19 @@ extension Quantizer {
   private func accumulate(
     _ layer: LinearLayer, _ node: GraphNode, _ uniform: ScalePlan.Uniform?
   ) throws(CompileError) -> (Accumulate, String) {
-    let (layer, given) = layer.repeatingTerms(uniform, most: format.weights.upperBound)
+    let late = layer.terms.filter(\.isLate)
+    var layer = layer
+    layer.terms.removeAll(where: \.isLate)
+    let (lateWeights, lateShift) = late.isEmpty ? ([], 0) : (uniform?.weights ?? [], uniform?.shift ?? 0)
+    let given: ScalePlan.Uniform?
+    (layer, given) = layer.repeatingTerms(
+      late.isEmpty ? uniform : nil, most: format.weights.upperBound)
     let scale = plan.scale(node.output)
     let leak = LeakySlope(layer.slope, format)
-    let quantizer = LinearQuantizer(format: format, outputScale: scale, hasLeak: leak != nil)
+    let sumScale = scale / Double(1 << lateShift)
+    let quantizer = LinearQuantizer(
+      format: format, outputScale: sumScale, hasLeak: leak != nil, lateShift: lateShift,
+      lateWeight: lateWeights.joined().reduce(0) { $0 + abs($1) })
     // The shifts of a slope need bits below the output's.
     let uniform =
       leak == nil ? given : given?.withFractionBits(format, taps: layer.terms.map(\.window.taps))
@@ -251,7 +260,7 @@ extension Quantizer {
         LinearQuantizer.Term(
           $0, channels: layer.bias.count, scale: plan.scale($0.input), statistics[$0.input])
       }
-      let multiplying = MultiplyingQuantizer(format: format, outputScale: scale)
+      let multiplying = MultiplyingQuantizer(format: format, outputScale: sumScale, lateShift: lateShift)
       if format.canMultiply, var result = multiplying.quantize(terms, bias: layer.bias) {
         if let corrected = corrected(layer, result.weights, { result.units[$1] / plan.scale($0.input) }),
           let again = multiplying.quantize(terms, bias: corrected)
@@ -262,7 +271,7 @@ extension Quantizer {
         shift = [Int](repeating: result.shift, count: bias.count)
       } else if var result = quantizer.quantize(terms, bias: layer.bias) {
         let unit = { (term: LinearTerm, channel: Int) in
-          scale / Double(1 << result.shift[channel]) / plan.scale(term.input)
+          sumScale / Double(1 << result.shift[channel]) / plan.scale(term.input)
         }
         if let corrected = corrected(layer, result.weights, unit),
           let again = quantizer.quantize(terms, bias: corrected)
@@ -282,15 +291,29 @@ extension Quantizer {
         kernel: term.window.kernel.pair, stride: term.window.stride.pair, padding: term.window.padding,
         places: term.places)
     }
+    let lateTerms = zip(late, lateWeights).map { term, weights in
+      AccumulateTerm(
+        input: device(term.input),
+        weights: .depthwise([Int8](repeating: Int8(weights.first ?? 0), count: layer.bias.count)),
+        kernel: (1, 1), stride: (1, 1), padding: .none, isLate: true)
+    }
     var operation = Accumulate(
-      terms: terms, bias: bias, shift: shift, multiplier: multiplier, leak: leak?.shifts ?? [], low: low,
+      terms: terms + lateTerms, bias: bias, shift: shift, multiplier: multiplier, leak: leak?.shifts ?? [],
+      low: low,
       high: high)
     // What a quantized model computes is kept to the last bit where shifts can express it.
     if graph.isQuantized, multiplier == nil, leak == nil, shift.allSatisfy({ $0 > 0 }) {
       operation.roundsToEven = true
       for channel in shift.indices { operation.bias[channel] &-= 1 << Int32(shift[channel] - 1) }
     }
-    return (operation, why(layer, uniform, operation) + (leak.map { ", \($0.sentence)" } ?? ""))
+    operation.lateShift = lateShift
+    let added = lateWeights.joined().map(String.init).joined(separator: " and ")
+    return (
+      operation,
+      why(layer, uniform, operation) + (leak.map { ", \($0.sentence)" } ?? "")
+        + (late.isEmpty
+          ? "" : "; then the other operand through diagonal weight tiles of \(added), shift \(lateShift)")
+    )
   }
 
   /// Biases that make up for what rounding the weights adds to each sum on average, padding left out of account.

@@ -42,15 +42,26 @@ struct ScalePlan: Sendable {
       }
       return
     }
+    let readers = graph.consumers().map(\.count)
+    var joins: [Int] = []
     for (index, node) in graph.nodes.enumerated() {
       switch node.operation {
       case .maxPool(let pool):
         groups.tie(node.output, to: pool.input, ratio: 1)
+      case .linear where join(node, readers):
+        let terms = node.inputs.count
+        uniform[index] = Uniform(weights: [[Int]](repeating: [1], count: terms), shift: 0)
+        joins.append(index)
       case .linear(let layer):
-        let given = layer.terms.compactMap(\.givenWeights)
-        guard given.count == layer.terms.count else { continue }
+        let terms = layer.givenTerms
+        let given = terms.compactMap(\.givenWeights)
+        guard given.count == terms.count else { continue }
+        let shiftMax =
+          terms[0].isLate
+          ? LateTerms.shiftMax(layer, graph.values.indices.map(groups.scale), output: node.output, format)
+          : nil
         let search = UniformSearch(
-          terms: zip(layer.terms, given).flatMap { term, given in
+          terms: zip(terms, given).flatMap { term, given in
             given.map { given in
               UniformSearch.Term(
                 value: term.input, factor: Double(given.weight), scale: groups.scale(term.input),
@@ -60,8 +71,13 @@ struct ScalePlan: Sendable {
             }
           },
           outputScale: groups.scale(node.output), weightMax: format.weights.upperBound,
-          tapSumMax: Int(Int32.max / 2) / format.span)
-        guard let choice = search.best() else { continue }
+          tapSumMax: Int(Int32.max / 2) / format.span, freeShiftMax: shiftMax)
+        guard let choice = search.best() else {
+          if let shiftMax {
+            uniform[index] = LateTerms.nearest(layer, groups, output: node.output, shift: shiftMax, format)
+          }
+          continue
+        }
         var weights = choice.weights[...]
         uniform[index] = Uniform(
           weights: given.map { given in
@@ -76,6 +92,42 @@ struct ScalePlan: Sendable {
       }
     }
     zeroPoints = placeZeroPoints(graph, statistics, format)
+    for join in joins.reversed() { shareZeroPoint(join, graph) }
+  }
+
+  /// Gives the parts of a concatenation the scale of the whole where that costs little or only the concatenation reads them:
+  /// joining them is no work then.
+  private mutating func join(_ node: GraphNode, _ readers: [Int]) -> Bool {
+    guard let inputs = node.joined, Set(inputs).count == inputs.count else { return false }
+    let all = inputs + [node.output]
+    guard let coarsest = all.max(by: { groups.scale($0) < groups.scale($1) }) else { return false }
+    let scale = groups.scale(coarsest)
+    let isCheap = inputs.allSatisfy { input in
+      scale <= groups.scale(input) * UniformSearch.growthMax
+        || (readers[input] == 1 && groups.groupSize(input) == 1)
+    }
+    guard isCheap else { return false }
+    for value in all where groups.group(value) != groups.group(coarsest) {
+      groups.tie(value, to: coarsest, ratio: 1)
+    }
+    // Two of them may have been tied before, by another ratio.
+    return all.allSatisfy { abs(groups.scale($0) / scale - 1) < 1e-12 }
+  }
+
+  /// Zero points are tied together; see ``ZeroPoints/allowed(_:)``.
+  private mutating func shareZeroPoint(_ index: Int, _ graph: Graph) {
+    let node = graph.nodes[index]
+    for input in node.joined ?? [] { setZeroPoint(input, to: zeroPoints[node.output], graph) }
+  }
+
+  private mutating func setZeroPoint(_ value: Int, to zeroPoint: Int, _ graph: Graph) {
+    if zeroPoints[value] == zeroPoint { return }
+    zeroPoints[value] = zeroPoint
+    for node in graph.nodes {
+      guard let input = node.passedOn else { continue }
+      if node.output == value { setZeroPoint(input, to: zeroPoint, graph) }
+      if input == value { setZeroPoint(node.output, to: zeroPoint, graph) }
+    }
   }
 
   /// Where the range of each value ends at an end of the integers, once scales are settled.
@@ -186,7 +238,7 @@ struct UniformSearch {
   /// How much smaller than preferred a scale may become: the clipping that this adds is rare.
   private static let tolerance = 0.995
   /// How much coarser a value may become for the sake of an exact addition.
-  private static let growthMax = 1.25
+  static let growthMax = 1.25
 
   let terms: [Term]
   /// What the output would choose.
@@ -194,6 +246,9 @@ struct UniformSearch {
   let weightMax: Int
   /// Largest sum of weights over all terms and taps with which the accumulator keeps half its range for the bias.
   let tapSumMax: Int
+  /// Most bits below the output's step that a sum with other, free weights keeps until these terms are added; `nil` without
+  /// such a sum.
+  var freeShiftMax: Int?
 
   /// The term whose scale stays: of the largest group, so that fewest others change.
   var anchor: Int {
@@ -203,7 +258,7 @@ struct UniformSearch {
   /// - Returns: `nil` if the output's range is beyond all shifts, as with a huge constant added.
   func best() -> Choice? {
     var best: Choice?
-    for shift in 0...IntegerFormat.uniformShiftMax {
+    for shift in 0...(freeShiftMax ?? IntegerFormat.uniformShiftMax) {
       for weight in 1...weightMax {
         let unit = terms[anchor].step / Double(weight)
         let scale = unit * Double(sign: .plus, exponent: shift, significand: 1)
@@ -251,7 +306,8 @@ struct UniformSearch {
     }
     guard zip(weights, terms).reduce(0, { $0 + abs($1.0) * $1.1.taps }) <= tapSumMax else { return nil }
     // Without a remainder there is nothing to round.
-    let isExact = weights.allSatisfy { $0 % (1 << shift) == 0 }
+    let isExact = weights.allSatisfy { $0 % (1 << shift) == 0 } && (freeShiftMax == nil || shift == 0)
+    if freeShiftMax != nil { noise += unit * unit / 12 }
     if !isExact { noise += outputScale * outputScale / 12 }
     return Choice(weights: weights, shift: shift, outputScale: outputScale, growth: growth, noise: noise)
   }

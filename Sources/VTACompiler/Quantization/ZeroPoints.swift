@@ -18,8 +18,10 @@ enum ZeroPoints {
         allowed[term.input] = false
       }
     }
-    // What is passed on as it is has one zero point.
-    let same = graph.nodes.compactMap { node in node.passedOn.map { ($0, node.output) } }
+    // What is passed on as it is has one zero point, and so have the parts of what may be joined without work.
+    let same = graph.nodes.flatMap { node in
+      ([node.passedOn].compactMap(\.self) + (node.joined ?? [])).map { ($0, node.output) }
+    }
     var isChanging = true
     while isChanging {
       isChanging = false
@@ -69,6 +71,15 @@ struct WindowClasses {
 }
 
 extension GraphNode {
+  /// The values that a concatenation of channels joins; `nil` for other nodes.
+  var joined: [Int]? {
+    guard case .linear(let layer) = operation, layer.bounds == .none, layer.slope == 1,
+      layer.bias.allSatisfy({ $0 == 0 }), !layer.terms.isEmpty,
+      layer.terms.allSatisfy({ if case .selection = $0.weights { $0.isPointwise } else { false } })
+    else { return nil }
+    return layer.terms.map(\.input)
+  }
+
   /// The value whose integers are the output's too.
   var passedOn: Int? {
     switch operation {
