@@ -106,6 +106,26 @@ final class SimulatorBackend: DeviceBackend {
 
   func figures(of program: DeviceAddress) -> TranslatedProgram.Figures? { translations[program]?.figures }
 
+  func taskTimes(of program: DeviceAddress) throws(DeviceError) -> [TaskTime] {
+    guard let target = simulator?.target, let (program, simulator) = translation(of: program, for: target)
+    else { return [] }
+    do {
+      return try simulator.taskTimes(program, memory: memory)
+    } catch {
+      throw .runFailed(reason: "\(error)")
+    }
+  }
+
+  private func translation(
+    of program: DeviceAddress, for target: Target
+  ) -> (TranslatedProgram, FastSimulator)? {
+    guard let program = translations[program], program.target.accepts(target) else { return nil }
+    if fastSimulator == nil {
+      fastSimulator = FastSimulator(target: target, kernels: program.kernels, executor: team)
+    }
+    return fastSimulator.map { (program, $0) }
+  }
+
   /// The deadline is looked at between instructions.
   func run(
     instructions: DeviceAddress, count: UInt32, deadline: ContinuousClock.Instant?
@@ -113,13 +133,8 @@ final class SimulatorBackend: DeviceBackend {
     guard let target = simulator?.target else { throw .runFailed(reason: "no target was prepared") }
     let shouldContinue = { deadline.map { ContinuousClock.now < $0 } ?? true }
     do {
-      if let program = translations[instructions], program.target.accepts(target) {
-        if fastSimulator == nil {
-          fastSimulator = FastSimulator(target: target, kernels: program.kernels, executor: team)
-        }
-        if let fastSimulator {
-          return try fastSimulator.run(program, memory: memory, shouldContinue: shouldContinue)
-        }
+      if let (program, simulator) = translation(of: instructions, for: target) {
+        return try simulator.run(program, memory: memory, shouldContinue: shouldContinue)
       }
       try simulator?.run(
         instructionAddress: instructions.rawValue, count: Int(count), memory: memory,

@@ -39,6 +39,11 @@ final class Device {
     backend.free(model.arena)
   }
 
+  func taskTimes(of identifier: UInt64) throws -> [[TaskTime]] {
+    guard let model = models[identifier] else { return [] }
+    return try model.programs.map { try backend.taskTimes(of: $0.address) }
+  }
+
   /// A run that the hardware fails is tried once more after a reset.
   /// - Throws: ``RuntimeError``, ``DeviceError``, `CancellationError`.
   func run(_ request: RunRequest) throws -> RunResult {

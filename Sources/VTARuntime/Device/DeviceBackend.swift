@@ -31,6 +31,9 @@ package protocol DeviceBackend: AnyObject {
   /// What a simulator made of an adopted program; `nil` if there is nothing to tell.
   func figures(of program: DeviceAddress) -> TranslatedProgram.Figures?
 
+  /// Runs an adopted program part by part and says what each took; empty if there is nothing to tell.
+  func taskTimes(of program: DeviceAddress) throws(DeviceError) -> [TaskTime]
+
   /// Runs `count` instructions at `instructions` until FINISH. A backend that can't stop a run at the deadline must
   /// at least not start one after it.
   func run(
@@ -45,6 +48,7 @@ extension DeviceBackend {
   package var window: Range<UInt64> { ProgramVerifier.wholeWindow }
   package var hardware: DeviceDescription.Hardware? { nil }
   package func figures(of program: DeviceAddress) -> TranslatedProgram.Figures? { nil }
+  package func taskTimes(of program: DeviceAddress) throws(DeviceError) -> [TaskTime] { [] }
 }
 
 extension Target {

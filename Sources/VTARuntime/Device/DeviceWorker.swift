@@ -1,5 +1,5 @@
 private import Synchronization
-internal import VTA
+package import VTA
 package import VTAModule
 
 /// A device and the one thread that drives it.
@@ -84,6 +84,13 @@ package final class DeviceWorker: Sendable {
     } onCancel: {
       cancellation.cancel()
     }
+  }
+
+  /// Runs the programs of a model part by part, on whatever the last run left in memory.
+  /// - Returns: by program; empty where the fast simulator is not used.
+  package func taskTimes(of model: LoadedModel) async throws -> [[TaskTime]] {
+    let identifier = model.identifier
+    return try await perform { try $0.taskTimes(of: identifier) }
   }
 
   /// Refuses what waits, lets the current run end and closes the device. Later calls get ``DeviceError/closed``.

@@ -26,6 +26,9 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
   @Flag(help: "Also time the plain simulator, once per file.")
   var plain = false
 
+  @Flag(help: "Also list what the layers of modules take, on one thread.")
+  var layers = false
+
   @Flag(help: "Print the result as JSON.")
   var json = false
 
@@ -46,6 +49,7 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
       let translationBytes: Int
       let weightBytes: Int
       let plainGmacs: Double?
+      let layers: [LayerTimes]?
     }
     let peakGmacs: Double
     let kernels: String
@@ -60,6 +64,7 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
     /// By number of threads: one, and what was asked for.
     var times: [[Double]]
     var plain: Double?
+    var layers: [LayerTimes]?
   }
 
   func validate() throws {
@@ -102,6 +107,7 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
       }
       if let plain = run.plainGmacs { line += ", plain simulator \(tenths(plain)) GMAC/s" }
       print(line)
+      if let layers = run.layers { LayerTimes.printTable(layers) }
     }
   }
 
@@ -164,9 +170,14 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
     let plainSeconds = plain ? try await time(slow) : nil
     let figures = models[0].model.translation
     // What loading takes longer than with the plain simulator.
-    let measurement = Measurement(
+    var measurement = Measurement(
       figures: figures, translation: max(0, models[0].seconds - slow.seconds), times: times,
       plain: plainSeconds)
+    if layers {
+      var runs: [[[TaskTime]]] = []
+      for _ in 0..<repeats { runs.append(try await models[0].worker.taskTimes(of: models[0].model)) }
+      measurement.layers = LayerTimes.list(module, runs)
+    }
     for worker in models.map(\.worker) + [slow.worker] { await worker.shutdown() }
     return measurement
   }
@@ -181,7 +192,8 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
       file: file, gmacs: rate(median(times)), seconds: median(times), bestSeconds: times.min() ?? 0,
       singleSeconds: single.map(median), bestSingleSeconds: single?.min(),
       translateSeconds: measurement.translation, translationBytes: measurement.figures.byteCount,
-      weightBytes: measurement.figures.weightBytes, plainGmacs: measurement.plain.map(rate))
+      weightBytes: measurement.figures.weightBytes, plainGmacs: measurement.plain.map(rate),
+      layers: measurement.layers)
   }
 
   private func seconds(_ body: () throws -> Void) rethrows -> Double {

@@ -37,4 +37,49 @@ package final class FastSimulator {
       try runner.run(operations, memory, shouldContinue)
     }
   }
+
+  /// Runs a program on one core.
+  ///
+  /// - Returns: what its parts took, in the order in which they ran.
+  package func taskTimes(_ program: TranslatedProgram, memory: SimulatedMemory) throws -> [TaskTime] {
+    switch program.body {
+    case .tasks(let graph):
+      return zip(try tasks.times(graph, memory), 0..<graph.tasks.count).map { time, index in
+        let path: TaskTime.Path
+        switch graph.tasks[index].body {
+        case .fused(let calls, _): path = graph.calls[calls.lowerBound].isMaximum ? .maxima : .fused
+        case .plain: path = .accumulators
+        }
+        let origin = graph.origins[index]
+        return TaskTime(instruction: origin.instruction, macs: origin.macs, time: time, path: path)
+      }
+    case .sequence:
+      let start = ContinuousClock.now
+      try run(program, memory: memory)
+      return [
+        TaskTime(
+          instruction: 0, macs: program.figures.macs, time: ContinuousClock.now - start, path: .sequence)
+      ]
+    }
+  }
+}
+
+/// What a part of a program took.
+package struct TaskTime: Sendable {
+  package enum Path: String, Sendable, CaseIterable {
+    /// Sums go from registers to memory.
+    case fused
+    /// Fused, the largest inputs instead of sums.
+    case maxima
+    /// On accumulators in memory, instruction by instruction.
+    case accumulators
+    /// The whole program in its order.
+    case sequence
+  }
+
+  /// Index of its last instruction, in the order of the program.
+  package let instruction: Int
+  package let macs: Int
+  package let time: Duration
+  package let path: Path
 }

@@ -11,6 +11,8 @@ package struct ProgramTranslator {
 
   private var microOps: [MicroOp]
   private var operations: [FastOperation] = []
+  /// Of each operation, the first where it stands for several.
+  private var instructions: [Int32] = []
   private var gemms: [GemmPlan] = []
   private var alus: [FastOperation.ALUList] = []
   private var gemmIndices: [LoopKey: Int] = [:]
@@ -80,6 +82,8 @@ package struct ProgramTranslator {
     var picker = ModulePicker(.inOrder)
     while let module = picker.next(dispatch), let index = dispatch.takeReady(module) {
       try translate(instructions[index])
+      let added = operations.count - self.instructions.count
+      self.instructions += repeatElement(Int32(index), count: added)
       dispatch.complete(index)
     }
     guard dispatch.waiting.isEmpty else { throw Unsuitable() }
@@ -91,7 +95,7 @@ package struct ProgramTranslator {
   private func body() throws -> TranslatedProgram.Body {
     let planner = TaskPlanner(
       target: target, kernels: kernels, memory: memory, isConstant: isConstant, operations: operations,
-      gemms: gemms, alus: alus, tiles: tileAddresses)
+      instructions: instructions, gemms: gemms, alus: alus, tiles: tileAddresses)
     if let graph = planner.graph() { return .tasks(graph) }
     return .sequence(
       OperationSequence(

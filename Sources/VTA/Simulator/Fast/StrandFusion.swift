@@ -119,6 +119,10 @@ struct StrandFusion {
     for (number, step) in strand.steps.enumerated() {
       let number = Int32(number)
       let operation = planner.operations[step.operation]
+      for own in step.constants {
+        guard constant(own.address) != nil else { return nil }
+        states[own.element] = table.number(State(origin: .constant(own.address), previous: -1))
+      }
       if case .store = operation {} else if !outputs.isEmpty { return nil }
       switch operation {
       case .reset(let ranges):

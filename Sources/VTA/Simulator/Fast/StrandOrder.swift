@@ -54,6 +54,8 @@ struct StrandOrder {
         waits[group] = max(waits[group], writer)
       case .loadAcc(let rows, _), .loadAcc8bit(let rows, _):
         let strand = strands.strandOfOperation[index]
+        // Constants belong to no strand.
+        if strand < 0 { continue }
         guard let writer = read(rows, strand...strand) else { return nil }
         wait(strand, for: writer)
       case .store(let rows, _):

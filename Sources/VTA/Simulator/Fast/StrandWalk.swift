@@ -10,6 +10,13 @@ struct StrandWalk {
   private var strandOfElement: [Int32]
   private var implicitResets: [(strand: Int32, element: Int)] = []
   private var steps: [(strand: Int32, step: TaskPlanner.Strand.Step)] = []
+  /// Constant that a LOAD put into each accumulator and nothing has changed since, by address; `nil`: none. They belong to
+  /// no strand: whoever reads one has a copy.
+  private var constants: [UInt64?]
+  /// Strand that has the copy; -1: none.
+  private var holders: [Int32]
+  /// Constants that the current operation reads or changes.
+  private var touched: [Int] = []
 
   private var groups: [TaskPlanner.InputGroup] = []
   private var groupOfElement: [Int32]
@@ -31,6 +38,8 @@ struct StrandWalk {
     c = planner.target.configuration
     laneShift = (c.batch * c.block).trailingZeroBitCount
     strandOfElement = Array(repeating: -1, count: c.depth(.acc))
+    constants = Array(repeating: nil, count: c.depth(.acc))
+    holders = strandOfElement
     groupOfElement = Array(repeating: -1, count: c.depth(.inp))
     tiles = Array(repeating: -1, count: c.depth(.wgt))
     extents = planner.gemms.map { plan in
@@ -58,21 +67,26 @@ struct StrandWalk {
       for (tile, slot) in zip(indices, slots) { tiles[slot] = tile }
     case .clearTiles(let slots): for slot in slots { tiles[slot] = -1 }
     case .packTiles: return false
-    case .loadAcc(_, let to), .loadAcc8bit(_, let to): begin([to.all], index)
+    case .loadAcc(let rows, let to):
+      let isConstant = planner.isConstant(rows.address..<rows.address + UInt64(rows.byteCount))
+      if isConstant && !to.isPadded { loadConstants(rows, to) } else { begin([to.all], index) }
+    case .loadAcc8bit(_, let to): begin([to.all], index)
     case .reset(let ranges): begin(ranges, index)
     case .gemm(let plan): return gemm(plan, index)
     case .aluImmediate(let list, _), .aluTensor(let list, _):
       let list = planner.alus[list]
       var strand: Int32 = -1
       budget -= list.src.count + list.dst.count
-      for offset in list.src { join(Int(offset) >> laneShift, &strand) }
-      for offset in list.dst { join(Int(offset) >> laneShift, &strand) }
-      steps.append((strand, TaskPlanner.Strand.Step(operation: index)))
+      for (dst, src) in zip(list.dst, list.src) {
+        if src != dst { read(Int(src) >> laneShift, &strand) }
+        join(Int(dst) >> laneShift, &strand)
+      }
+      append(TaskPlanner.Strand.Step(operation: index), strand)
     case .store(let rows, let first):
       var strand: Int32 = -1
       let elements = rows.count * rows.rowBytes / c.elementBytes(.out)
-      for element in first..<first + elements { join(element, &strand) }
-      steps.append((strand, TaskPlanner.Strand.Step(operation: index)))
+      for element in first..<first + elements { read(element, &strand) }
+      append(TaskPlanner.Strand.Step(operation: index), strand < 0 ? newStrand() : strand)
     }
     return true
   }
@@ -96,14 +110,64 @@ struct StrandWalk {
   /// Accumulators that are written without being read.
   private mutating func begin(_ ranges: [Range<Int>], _ index: Int) {
     let strand = newStrand()
-    for range in ranges { for element in range { strandOfElement[element] = strand } }
+    for range in ranges {
+      for element in range {
+        strandOfElement[element] = strand
+        constants[element] = nil
+      }
+    }
     steps.append((strand, TaskPlanner.Strand.Step(operation: index)))
+  }
+
+  private mutating func loadConstants(_ rows: FastOperation.Rows, _ to: FastOperation.Destination) {
+    let size = c.elementBytes(.acc)
+    for row in 0..<rows.count {
+      for column in 0..<rows.rowBytes / size {
+        let element = to.first + row * to.pitch + column
+        constants[element] = rows.address + UInt64(row * rows.strideBytes + column * size)
+        holders[element] = -1
+      }
+    }
+  }
+
+  /// Makes a strand have the constants that its next step wants.
+  private mutating func append(_ step: TaskPlanner.Strand.Step, _ strand: Int32) {
+    var step = step
+    for element in touched {
+      guard let address = constants[element] else { continue }
+      if strandOfElement[element] == Self.changed {
+        strandOfElement[element] = strand
+        constants[element] = nil
+      } else if holders[element] >= 0, root(holders[element]) == root(strand) {
+        continue
+      }
+      holders[element] = strand
+      step.constants.append(TaskPlanner.Strand.Constant(element: element, address: address))
+    }
+    touched = []
+    steps.append((strand, step))
+  }
+
+  /// Marks constants that the current operation changes.
+  private static let changed: Int32 = -2
+
+  /// Makes the strand of an accumulator that is not changed and `strand` one, unless it holds a constant.
+  @inline(__always)
+  private mutating func read(_ element: Int, _ strand: inout Int32) {
+    if constants[element] == nil { return join(element, &strand) }
+    touched.append(element)
   }
 
   /// Makes an accumulator's strand and `strand` one; -1: none yet.
   @inline(__always)
   private mutating func join(_ element: Int, _ strand: inout Int32) {
     let own = strandOfElement[element]
+    if constants[element] != nil {
+      if strand < 0 { strand = newStrand() }
+      strandOfElement[element] = Self.changed
+      touched.append(element)
+      return
+    }
     if own == strand && own >= 0 { return }
     joinOther(element, own, &strand)
   }
@@ -158,7 +222,7 @@ struct StrandWalk {
         for part in call.steps { step.tiles.append(tiles[part.wgt + shift.wgt]) }
       }
     }
-    steps.append((strand, step))
+    append(step, strand)
     return true
   }
 

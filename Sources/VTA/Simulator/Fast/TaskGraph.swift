@@ -41,9 +41,18 @@ final class TaskGraph {
     var isMaximum = false
   }
 
+  /// What a task computes; for reports.
+  struct Origin {
+    /// The last one, a STORE.
+    let instruction: Int
+    let macs: Int
+  }
+
   /// What a graph is made of.
   struct Parts {
     var tasks: [Task] = []
+    /// One per task.
+    var origins: [Origin] = []
     var loads: [Load] = []
     var pieces: [Piece] = []
     var numbers: [Int32] = []
@@ -60,6 +69,7 @@ final class TaskGraph {
   }
 
   let tasks: FixedList<Task>
+  let origins: [Origin]
   let loads: FixedList<Load>
   let pieces: FixedList<Piece>
   let numbers: FixedList<Int32>
@@ -73,6 +83,7 @@ final class TaskGraph {
 
   init(_ parts: Parts, inputElements: Int, pools: KernelPools) {
     tasks = FixedList(parts.tasks)
+    origins = parts.origins
     loads = FixedList(parts.loads)
     pieces = FixedList(parts.pieces)
     numbers = FixedList(parts.numbers)
@@ -86,7 +97,7 @@ final class TaskGraph {
 
   /// Lists and packed weights.
   var byteCount: Int {
-    pools.byteCount + tasks.byteCount + loads.byteCount + pieces.byteCount + numbers.byteCount
+    pools.byteCount + tasks.byteCount + origins.count * MemoryLayout<Origin>.stride + loads.byteCount + pieces.byteCount + numbers.byteCount
       + calls.byteCount + plains.reduce(0) { $0 + $1.count * MemoryLayout<FastOperation>.stride }
       + alus.reduce(0) { $0 + 4 * ($1.dst.count + $1.src.count) }
   }

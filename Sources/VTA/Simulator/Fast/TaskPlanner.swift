@@ -9,6 +9,8 @@ struct TaskPlanner {
   let memory: SimulatedMemory
   let isConstant: (Range<UInt64>) -> Bool
   let operations: [FastOperation]
+  /// Index of the instruction that each operation comes from.
+  let instructions: [Int32]
   let gemms: [GemmPlan]
   let alus: [FastOperation.ALUList]
   /// Addresses of constant weight tiles.
@@ -46,7 +48,8 @@ struct TaskPlanner {
       let places = placement.places[index]
       if !order.mayFuse[index]
         || !add(
-          fusion.fuse(strand, places), mustStayWhole: order.mustStayWhole[index], dependency, to: &parts)
+          fusion.fuse(strand, places), strand, mustStayWhole: order.mustStayWhole[index], dependency,
+          to: &parts)
       {
         let operations = plainOperations(strand, places, &fusion, &aluIndices, &parts)
         parts.plains.append(operations)
@@ -54,6 +57,7 @@ struct TaskPlanner {
           TaskGraph.Task(
             loads: parts.add(strand.groups.compactMap { places[$0]?.load }),
             body: .plain(parts.plains.count - 1), dependency: dependency))
+        parts.origins.append(TaskGraph.Origin(instruction: instruction(of: strand), macs: macs(of: strand)))
       }
       lastTask.append(parts.tasks.count - 1)
     }
@@ -69,7 +73,7 @@ struct TaskPlanner {
   ///
   /// - Returns: whether that was possible: a task stores into one block of memory.
   private func add(
-    _ calls: [StrandFusion.FusedCall]?, mustStayWhole: Bool, _ dependency: Int,
+    _ calls: [StrandFusion.FusedCall]?, _ strand: Strand, mustStayWhole: Bool, _ dependency: Int,
     to parts: inout TaskGraph.Parts
   ) -> Bool {
     guard let calls, var hull = calls.first?.addresses else { return false }
@@ -101,8 +105,24 @@ struct TaskPlanner {
         TaskGraph.Task(
           loads: parts.add(loads), body: .fused(calls: begin..<parts.calls.count, hull: piece.hull),
           dependency: dependency))
+      parts.origins.append(
+        TaskGraph.Origin(instruction: instruction(of: strand), macs: own.reduce(0) { $0 + $1.macs }))
     }
     return true
+  }
+
+  private func instruction(of strand: Strand) -> Int {
+    strand.steps.last.map { Int(instructions[$0.operation]) } ?? 0
+  }
+
+  private func macs(of strand: Strand) -> Int {
+    let products = strand.steps.reduce(0) { sum, step in
+      guard case .gemm(let plan) = operations[step.operation] else { return sum }
+      let perShift = gemms[plan].calls.reduce(0) { $0 + $1.positions.count * $1.steps.count }
+      return sum + perShift * gemms[plan].shifts.count
+    }
+    let c = target.configuration
+    return products * c.batch * c.block * c.block
   }
 
   private func isOneBlock(_ range: Range<UInt64>) -> Bool {
@@ -124,6 +144,7 @@ struct TaskPlanner {
       return parts.alus.count - 1
     }
     for step in strand.steps {
+      result += loads(of: step.constants)
       switch operations[step.operation] {
       case .gemm:
         let begin = parts.calls.count
@@ -135,6 +156,28 @@ struct TaskPlanner {
         result.append(.aluTensor(alu(list), operation: operation))
       case let other: result.append(other)
       }
+    }
+    return result
+  }
+
+  /// Constants side by side come in one load.
+  private func loads(of constants: [Strand.Constant]) -> [FastOperation] {
+    let size = target.configuration.elementBytes(.acc)
+    var result: [FastOperation] = []
+    var first = 0
+    for index in constants.indices {
+      let (own, next) = (constants[index], index + 1 < constants.count ? constants[index + 1] : nil)
+      if let next, next.element == own.element + 1, next.address == own.address + UInt64(size) { continue }
+      let (start, count) = (constants[first], index - first + 1)
+      let rows = FastOperation.Rows(
+        address: start.address, byteCount: count * size, count: 1, rowBytes: count * size,
+        strideBytes: count * size)
+      let all = start.element..<start.element + count
+      result.append(
+        .loadAcc(
+          rows,
+          FastOperation.Destination(all: all, first: start.element, pitch: count, isPadded: false)))
+      first = index + 1
     }
     return result
   }
@@ -160,6 +203,14 @@ struct TaskPlanner {
       let operation: Int
       var groups: [Int32] = []
       var tiles: [Int32] = []
+      /// Constants that accumulators hold before it, which earlier steps have not put there.
+      var constants: [Constant] = []
+    }
+
+    /// One accumulator's lanes in DRAM.
+    struct Constant {
+      let element: Int
+      let address: UInt64
     }
   }
 

@@ -36,6 +36,20 @@ final class TaskRunner {
     if let fault = progress.fault.withLock({ $0 }) { throw fault }
   }
 
+  /// Runs a graph on one core.
+  ///
+  /// - Returns: what each task took.
+  func times(_ graph: TaskGraph, _ memory: SimulatedMemory) throws -> [Duration] {
+    prepareCores(1, graph)
+    let core = cores[0].core
+    var isLoaded = [Bool](repeating: false, count: graph.loads.count)
+    return try (0..<graph.tasks.count).map { number in
+      let start = ContinuousClock.now
+      try perform(graph.tasks[number], graph, core, memory, &isLoaded)
+      return ContinuousClock.now - start
+    }
+  }
+
   private func prepareCores(_ count: Int, _ graph: TaskGraph) {
     for index in 0..<count {
       if index < cores.count, cores[index].inputElements >= graph.inputElements { continue }
@@ -99,22 +113,30 @@ final class TaskRunner {
       if progress.mustStop.load(ordering: .relaxed) { return }
       guard shouldContinue() else { return progress.stop(SimulationError.stopped(at: number)) }
       do {
-        for place in task.loads {
-          let load = Int(graph.numbers[place])
-          if isLoaded[load] { continue }
-          let source = graph.loads[load]
-          for index in source.pieces {
-            let piece = graph.pieces[index]
-            try core.loadInputs(piece.rows, piece.to, memory)
-          }
-          isLoaded[load] = true
-          for other in source.invalidates { isLoaded[Int(graph.numbers[other])] = false }
-        }
-        try execute(task.body, graph, core, memory)
+        try perform(task, graph, core, memory, &isLoaded)
       } catch {
         return progress.stop(error)
       }
     }
+  }
+
+  @inline(__always)
+  private func perform(
+    _ task: TaskGraph.Task, _ graph: TaskGraph, _ core: Core, _ memory: SimulatedMemory,
+    _ isLoaded: inout [Bool]
+  ) throws {
+    for place in task.loads {
+      let load = Int(graph.numbers[place])
+      if isLoaded[load] { continue }
+      let source = graph.loads[load]
+      for index in source.pieces {
+        let piece = graph.pieces[index]
+        try core.loadInputs(piece.rows, piece.to, memory)
+      }
+      isLoaded[load] = true
+      for other in source.invalidates { isLoaded[Int(graph.numbers[other])] = false }
+    }
+    try execute(task.body, graph, core, memory)
   }
 
   private func execute(
