@@ -15,6 +15,12 @@ TARGET INLINE void finish_eight(const vta_tiles *t, size_t position, size_t colu
     _mm256_storeu_si256(acc, _mm256_add_epi32(_mm256_loadu_si256(acc), sums));
     return;
   }
+  if (t->step_count) {
+    int32_t lanes[LANES];
+    _mm256_storeu_si256((__m256i *)lanes, sums);
+    finish(t, position, column, o, lanes, LANES);
+    return;
+  }
   const size_t lane = column * t->block + o;
   const __m256i shifted = _mm256_add_epi32(
       _mm256_srav_epi32(sums, _mm256_loadu_si256((const __m256i *)(t->shift + lane))),
@@ -48,9 +54,10 @@ TARGET INLINE void body(const vta_tiles *t, size_t first, size_t column, size_t 
       }
     }
   }
-  const __m256i init = _mm256_loadu_si256((const __m256i *)(t->init + column * t->block + o));
   UNROLL for (int m = 0; m < count; m++) {
     /* Horizontal addition works in halves; the permutation puts outputs back in order. */
+    const __m256i init =
+        _mm256_loadu_si256((const __m256i *)(init_of(t, first + (size_t)m) + column * t->block + o));
     const __m256i sums = _mm256_permute4x64_epi64(_mm256_hadd_epi32(low[m], high[m]), 0xD8);
     finish_eight(t, first + (size_t)m, column, o, _mm256_add_epi32(sums, init));
   }

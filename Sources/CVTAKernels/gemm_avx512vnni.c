@@ -11,6 +11,8 @@ typedef struct {
   size_t output[2];
   int is_pair[2];
   __mmask16 mask;
+  /* Lines to bring closer, two per run, up to the end. */
+  const uint8_t *ahead, *ahead_end;
 } columns;
 
 enum { POSITIONS_MAX = 8 };
@@ -19,15 +21,70 @@ TARGET INLINE __m512i load(const void *from, __mmask16 mask, int is_masked) {
   return is_masked ? _mm512_maskz_loadu_epi32(mask, from) : _mm512_loadu_si512(from);
 }
 
+/* `finish` for the sums of up to POSITIONS_MAX positions at once. */
+TARGET __attribute__((noinline)) static void finish_steps(
+    const vta_tiles *t, size_t first, int count, int is_pair, size_t output, __mmask16 mask, const __m512i *sums) {
+  __m512i own[POSITIONS_MAX], other[POSITIONS_MAX];
+  UNROLL for (int m = 0; m < POSITIONS_MAX; m++) {
+    own[m] = sums[m < count ? m : 0];
+    other[m] = _mm512_setzero_si512();
+  }
+  const size_t lane = (is_pair ? t->block : 0) + output;
+  for (const vta_step *step = t->steps; step < t->steps + t->step_count; step++) {
+    switch (step->op * 4 + step->form) {
+#define EACH(op, form, a, b, function) \
+  case op * 4 + form: \
+    UNROLL for (int m = 0; m < POSITIONS_MAX; m++) a[m] = function(a[m], b); \
+    break
+#define LANES(op, function)                                                                                  \
+  case op * 4 + VTA_SUM_BY_LANES: {                                                                          \
+    const __m512i lanes = _mm512_maskz_loadu_epi32(mask, step->lanes + lane);                                \
+    UNROLL for (int m = 0; m < POSITIONS_MAX; m++) own[m] = function(own[m], lanes);                         \
+    break;                                                                                                   \
+  }                                                                                                          \
+  case op * 4 + VTA_OTHER_BY_LANES: {                                                                        \
+    const __m512i lanes = _mm512_maskz_loadu_epi32(mask, step->lanes + lane);                                \
+    UNROLL for (int m = 0; m < POSITIONS_MAX; m++) other[m] = function(other[m], lanes);                     \
+    break;                                                                                                   \
+  }
+#define ALL(op, function)                        \
+  LANES(op, function)                            \
+  EACH(op, VTA_SUM_BY_OTHER, own, other[m], function); \
+  EACH(op, VTA_OTHER_BY_SUM, other, own[m], function)
+      ALL(VTA_ALU_MIN, _mm512_min_epi32);
+      ALL(VTA_ALU_MAX, _mm512_max_epi32);
+      ALL(VTA_ALU_ADD, _mm512_add_epi32);
+      ALL(VTA_ALU_MUL, _mm512_mullo_epi32);
+      LANES(VTA_ALU_SHR, _mm512_srav_epi32)
+      LANES(VTA_ALU_SHL, _mm512_sllv_epi32)
+#undef ALL
+#undef LANES
+#undef EACH
+    }
+  }
+  for (int m = 0; m < count; m++) {
+    uint8_t *out = t->out + t->results[first + (size_t)m] + (is_pair ? t->pair : 0) + output;
+    _mm512_mask_cvtepi32_storeu_epi8(out, mask, own[m]);
+  }
+}
+
 /* `count` positions by `width` vectors in registers; both are constants after inlining, `stride` is one for blocks of 16. */
 TARGET INLINE void body(
     const vta_tiles *t, size_t first, const columns *c, const int count, const int width, const size_t stride,
     const int is_masked) {
   __m512i sums[POSITIONS_MAX][2];
   const uint8_t *x[POSITIONS_MAX];
+  const uint8_t *ahead = c->ahead;
   UNROLL for (int n = 0; n < width; n++) {
-    const __m512i init = load(t->init + (c->is_pair[n] ? t->block : 0) + c->output[n], c->mask, is_masked);
-    UNROLL for (int m = 0; m < count; m++) sums[m][n] = init;
+    const size_t lane = (c->is_pair[n] ? t->block : 0) + c->output[n];
+    if (t->inits) {
+      UNROLL for (int m = 0; m < count; m++) {
+        sums[m][n] = load(t->init + t->inits[first + (size_t)m] + lane, c->mask, is_masked);
+      }
+    } else {
+      const __m512i init = load(t->init + lane, c->mask, is_masked);
+      UNROLL for (int m = 0; m < count; m++) sums[m][n] = init;
+    }
   }
   for (const vta_segment *segment = t->segments; segment < t->segments + t->segment_count; segment++) {
     input_pointers(t, segment, first, count, x);
@@ -35,6 +92,11 @@ TARGET INLINE void body(
       const uint8_t *w0 = (c->is_pair[0] ? run->pair : run->wgt) + 4 * c->output[0];
       const uint8_t *w1 = width < 2 ? 0 : (c->is_pair[1] ? run->pair : run->wgt) + 4 * c->output[1];
       const ptrdiff_t at = run->inp;
+      if (ahead < c->ahead_end) {
+        _mm_prefetch((const char *)ahead, _MM_HINT_T1);
+        _mm_prefetch((const char *)ahead + 64, _MM_HINT_T1);
+        ahead += 128;
+      }
 #define GROUP(g)                                                                                     \
   do {                                                                                               \
     const __m512i first_w = load(w0 + (g)*stride, c->mask, is_masked);                               \
@@ -67,6 +129,10 @@ TARGET INLINE void body(
           _mm512_storeu_si512(acc, sum);
         }
       }
+    } else if (t->step_count) {
+      __m512i own[POSITIONS_MAX];
+      UNROLL for (int m = 0; m < count; m++) own[m] = sums[m][n];
+      finish_steps(t, first, count, c->is_pair[n], c->output[n], is_masked ? c->mask : 0xFFFF, own);
     } else {
       const size_t lane = (c->is_pair[n] ? t->block : 0) + c->output[n];
       const __m512i shift = load(t->shift + lane, c->mask, is_masked);
@@ -91,13 +157,11 @@ typedef void kernel(const vta_tiles *, size_t first, const columns *);
 /* Blocks of 16, the usual case, have no offsets to keep in registers. */
 #define KERNELS(M)                                                                                             \
   TARGET static void one_##M(const vta_tiles *t, size_t first, const columns *c) {                             \
-    const columns whole = {{0, 0}, {0, 0}, 0};                                                                 \
-    (void)c;                                                                                                   \
+    const columns whole = {{0, 0}, {0, 0}, 0, c->ahead, c->ahead_end};                                         \
     body(t, first, &whole, M, 1, 64, 0);                                                                       \
   }                                                                                                            \
   TARGET static void two_##M(const vta_tiles *t, size_t first, const columns *c) {                             \
-    const columns whole = {{0, 0}, {0, 1}, 0};                                                                 \
-    (void)c;                                                                                                   \
+    const columns whole = {{0, 0}, {0, 1}, 0, c->ahead, c->ahead_end};                                         \
     body(t, first, &whole, M, 2, 64, 0);                                                                       \
   }                                                                                                            \
   TARGET static void wide_##M(const vta_tiles *t, size_t first, const columns *c) {                            \
@@ -119,27 +183,35 @@ KERNELS(8)
 static kernel *const one[] = TABLE(one), *const two[] = TABLE(two), *const wide[] = TABLE(wide),
                      *const masked[] = TABLE(masked);
 
-TARGET static void all_positions(const vta_tiles *t, kernel *const *kernels, const columns *c) {
-  EACH_GROUP(t, POSITIONS_MAX, first, count) kernels[count](t, first, c);
+TARGET static void all_positions(const vta_tiles *t, kernel *const *kernels, columns c) {
+  size_t bytes = 0;
+  for (const vta_segment *s = t->segments; s < t->segments + t->segment_count; s++) bytes += 128 * s->run_count;
+  c.ahead = t->ahead;
+  c.ahead_end = t->ahead ? t->ahead + t->ahead_bytes : 0;
+  EACH_GROUP(t, POSITIONS_MAX, first, count) {
+    kernels[count](t, first, &c);
+    /* Each group of positions goes on where the one before has stopped. */
+    if (c.ahead < c.ahead_end) c.ahead += bytes;
+  }
 }
 
 void vta_tiles_avx512vnni(const vta_tiles *t) {
   const int has_pair = t->pair != 0;
   if (t->block == 16) {
-    all_positions(t, has_pair ? two : one, 0);
+    all_positions(t, has_pair ? two : one, (columns){0});
     return;
   }
   for (int pair = 0; pair <= has_pair; pair++) {
     if (t->block % 32 == 0) {
       for (size_t o = 0; o < t->block; o += 32) {
         const columns c = {.output = {o, o + 16}, .is_pair = {pair, pair}};
-        all_positions(t, wide, &c);
+        all_positions(t, wide, c);
       }
     } else {
       for (size_t o = 0; o < t->block; o += 16) {
         const size_t lanes = t->block - o < 16 ? t->block - o : 16;
         const columns c = {.output = {o, 0}, .is_pair = {pair, 0}, .mask = (__mmask16)((1u << lanes) - 1)};
-        all_positions(t, masked, &c);
+        all_positions(t, masked, c);
       }
     }
   }

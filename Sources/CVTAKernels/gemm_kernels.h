@@ -42,13 +42,56 @@ INLINE int32_t four_inputs(const uint8_t *at) {
   return four;
 }
 
+INLINE const int32_t *init_of(const vta_tiles *t, size_t position) {
+  return t->inits ? t->init + t->inits[position] : t->init;
+}
+
+INLINE int32_t step_value(vta_alu_op op, int32_t a, int32_t b) {
+  switch (op) {
+    case VTA_ALU_MIN: return a < b ? a : b;
+    case VTA_ALU_MAX: return a > b ? a : b;
+    case VTA_ALU_ADD: return (int32_t)((uint32_t)a + (uint32_t)b);
+    case VTA_ALU_SHR: return a >> b;
+    case VTA_ALU_SHL: return (int32_t)((uint32_t)a << b);
+    case VTA_ALU_MUL: return (int32_t)((uint32_t)a * (uint32_t)b);
+    default: return a;
+  }
+}
+
+/* All steps, for `lanes` outputs (at most 16) from lane `lane` on. */
+INLINE void take_steps(const vta_tiles *t, size_t lane, int32_t *sums, size_t lanes) {
+  int32_t others[16] = {0};
+  for (const vta_step *step = t->steps; step < t->steps + t->step_count; step++) {
+    const int on_other = step->form == VTA_OTHER_BY_LANES || step->form == VTA_OTHER_BY_SUM;
+    int32_t *a = on_other ? others : sums;
+    const int32_t *b = step->form == VTA_SUM_BY_OTHER ? others : step->form == VTA_OTHER_BY_SUM ? sums : step->lanes + lane;
+    switch (step->op) {
+#define EACH_LANE(op) \
+  case op: \
+    for (size_t i = 0; i < lanes; i++) a[i] = step_value(op, a[i], b[i]); \
+    break
+      EACH_LANE(VTA_ALU_MIN);
+      EACH_LANE(VTA_ALU_MAX);
+      EACH_LANE(VTA_ALU_ADD);
+      EACH_LANE(VTA_ALU_SHR);
+      EACH_LANE(VTA_ALU_SHL);
+      EACH_LANE(VTA_ALU_MUL);
+#undef EACH_LANE
+      default: break;
+    }
+  }
+}
+
 /* Sums of one position for `lanes` outputs, from output `o` of a block on, to where they belong. */
 INLINE void finish(
-    const vta_tiles *t, size_t position, size_t column, size_t o, const int32_t *sums, size_t lanes) {
+    const vta_tiles *t, size_t position, size_t column, size_t o, int32_t *sums, size_t lanes) {
   const ptrdiff_t at = t->results[position] + (column ? t->pair : 0);
   if (t->acc) {
     int32_t *acc = (int32_t *)((uint8_t *)t->acc + at) + o;
     for (size_t i = 0; i < lanes; i++) acc[i] = (int32_t)((uint32_t)acc[i] + (uint32_t)sums[i]);
+  } else if (t->step_count) {
+    take_steps(t, column * t->block + o, sums, lanes);
+    for (size_t i = 0; i < lanes; i++) t->out[at + (ptrdiff_t)(o + i)] = (uint8_t)sums[i];
   } else {
     uint8_t *out = t->out + at + o;
     const int32_t *shift = t->shift + column * t->block + o, *offset = t->offset + column * t->block + o;

@@ -16,8 +16,9 @@ DOT INLINE void dot_body(
   int32x4_t sums[4][4];
   const uint8_t *x[4];
   UNROLL for (int n = 0; n < vectors; n++) {
-    const int32x4_t init = vld1q_s32(t->init + column * t->block + o + 4 * (size_t)n);
-    UNROLL for (int m = 0; m < count; m++) sums[m][n] = init;
+    UNROLL for (int m = 0; m < count; m++) {
+      sums[m][n] = vld1q_s32(init_of(t, first + (size_t)m) + column * t->block + o + 4 * (size_t)n);
+    }
   }
   for (const vta_segment *segment = t->segments; segment < t->segments + t->segment_count; segment++) {
     input_pointers(t, segment, first, count, x);
@@ -84,7 +85,7 @@ INLINE void plain_body(
   UNROLL for (int m = 0; m < count; m++) {
     int32_t lanes[16];
     UNROLL for (int n = 0; n < vectors; n++) {
-      const int32x4_t init = vld1q_s32(t->init + column * t->block + o + 4 * (size_t)n);
+      const int32x4_t init = vld1q_s32(init_of(t, first + (size_t)m) + column * t->block + o + 4 * (size_t)n);
       vst1q_s32(lanes + 4 * n, vaddq_s32(init, vpaddq_s32(low[m][n], high[m][n])));
     }
     finish(t, first + (size_t)m, column, o, lanes, 4 * (size_t)vectors);

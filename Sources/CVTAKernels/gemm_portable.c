@@ -6,10 +6,11 @@ enum { LANES = 4 };
 void vta_tiles_portable(const vta_tiles *t) {
   const size_t columns = t->pair ? 2 : 1;
   for (size_t p = 0; p < t->position_count; p++) {
+    const int32_t *init = init_of(t, p);
     for (size_t column = 0; column < columns; column++) {
       for (size_t o = 0; o < t->block; o += LANES) {
         uint32_t sums[LANES];
-        for (size_t i = 0; i < LANES; i++) sums[i] = (uint32_t)t->init[column * t->block + o + i];
+        for (size_t i = 0; i < LANES; i++) sums[i] = (uint32_t)init[column * t->block + o + i];
         for (size_t s = 0; s < t->segment_count; s++) {
           const vta_segment *segment = &t->segments[s];
           const int8_t *inputs = (const int8_t *)t->inp + segment->inp + segment->positions[p];
@@ -23,7 +24,7 @@ void vta_tiles_portable(const vta_tiles *t) {
             }
           }
         }
-        finish(t, p, column, o, (const int32_t *)sums, LANES);
+        finish(t, p, column, o, (int32_t *)sums, LANES);
       }
     }
   }

@@ -1,5 +1,6 @@
 #include "vta_kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Simple loops: the compiler vectorises them, once per level of x86-64; the loader picks one. Not under the thread
@@ -72,30 +73,45 @@ VECTORISED void vta_load_window(const vta_window *w) {
   if (below) memset(to, w->bias, below * w->pitch);
 }
 
+static inline __attribute__((always_inline)) bytes16 larger(bytes16 a, bytes16 b) {
+  const bytes16 is_larger = (bytes16)(a > b);
+  return (a & is_larger) | (b & ~is_larger);
+}
+
+static inline __attribute__((always_inline)) bytes16 smaller(bytes16 a, bytes16 b) {
+  const bytes16 is_smaller = (bytes16)(a < b);
+  return (a & is_smaller) | (b & ~is_smaller);
+}
+
 VECTORISED void vta_maxima(const vta_tiles *t, uint8_t input_bias) {
   enum { LANES = 16 };
   /* As unsigned numbers, in the order of the signed ones. */
   const uint8_t flip = input_bias ^ 0x80, high = (uint8_t)(t->high + 128), low = (uint8_t)(t->low + 128);
   for (size_t p = 0; p < t->position_count; p++) {
     uint8_t *out = t->out + t->results[p];
-    for (size_t o = 0; o < t->block; o += LANES) {
-      const size_t lanes = t->block - o < LANES ? t->block - o : LANES;
+    size_t o = 0;
+    for (; o + LANES <= t->block; o += LANES) {
+      const bytes16 flips = (bytes16){0} + flip;
+      bytes16 most = {0};
+      for (const vta_segment *s = t->segments; s < t->segments + t->segment_count; s++) {
+        bytes16 x;
+        memcpy(&x, t->inp + s->inp + s->positions[p] + o, sizeof x);
+        most = larger(most, x ^ flips);
+      }
+      most = larger(smaller(most, (bytes16){0} + high), (bytes16){0} + low) ^ 0x80;
+      memcpy(out + o, &most, sizeof most);
+    }
+    for (; o < t->block; o += LANES) {
+      const size_t lanes = t->block - o;
       uint8_t most[LANES] = {0};
       for (const vta_segment *s = t->segments; s < t->segments + t->segment_count; s++) {
         const uint8_t *x = t->inp + s->inp + s->positions[p] + o;
-        if (lanes == LANES) {
-          for (size_t i = 0; i < LANES; i++) {
-            const uint8_t value = x[i] ^ flip;
-            most[i] = value > most[i] ? value : most[i];
-          }
-        } else {
-          for (size_t i = 0; i < lanes; i++) {
-            const uint8_t value = x[i] ^ flip;
-            most[i] = value > most[i] ? value : most[i];
-          }
+        for (size_t i = 0; i < lanes; i++) {
+          const uint8_t value = x[i] ^ flip;
+          most[i] = value > most[i] ? value : most[i];
         }
       }
-      for (size_t i = 0; i < LANES; i++) {
+      for (size_t i = 0; i < lanes; i++) {
         const uint8_t least = most[i] < high ? most[i] : high;
         most[i] = (least > low ? least : low) ^ 0x80;
       }
@@ -151,5 +167,16 @@ VECTORISED void vta_alu_tensor(int32_t *acc, const int32_t *dst, const int32_t *
     case VTA_ALU_SHR_MASKED: EACH_TILE(a[i] >> (b[i] & 31));
     case VTA_ALU_SHL_NEGATED: EACH_TILE((int32_t)((uint32_t)a[i] << ((0u - (uint32_t)b[i]) & 31)));
     case VTA_ALU_MUL: EACH_TILE((int32_t)((uint32_t)a[i] * (uint32_t)b[i]));
+  }
+}
+
+VECTORISED void vta_quantize(
+    const float *values, int8_t *to, size_t count, float scale, float zero, float low, float high) {
+  for (size_t i = 0; i < count; i++) {
+    float value = rintf(values[i] / scale) + zero;
+    value = value != value ? zero : value;
+    value = value > low ? value : low;
+    value = value < high ? value : high;
+    to[i] = (int8_t)(int32_t)value;
   }
 }

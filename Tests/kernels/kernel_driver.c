@@ -66,7 +66,33 @@ static tile new_tile(size_t block, const char *set) {
   return t;
 }
 
-enum { SEGMENTS_MAX = 3, RUNS_MAX = 6, TILES_MAX = 4 };
+enum { SEGMENTS_MAX = 3, RUNS_MAX = 6, TILES_MAX = 4, STEPS_MAX = 7 };
+
+static vta_step new_step(size_t lanes) {
+  static const vta_alu_op ops[] = {VTA_ALU_MIN, VTA_ALU_MAX, VTA_ALU_ADD, VTA_ALU_MUL, VTA_ALU_SHR, VTA_ALU_SHL};
+  const vta_alu_op op = ops[below(6)];
+  const int is_shift = op == VTA_ALU_SHR || op == VTA_ALU_SHL;
+  int32_t *operands = memory(4 * lanes);
+  for (size_t i = 0; i < lanes && is_shift; i++) operands[i] = (int32_t)below(32);
+  return (vta_step){op, (vta_step_form)below(is_shift ? 2 : 4), operands};
+}
+
+/* One step on an output's sum and its other number. */
+static void take(const vta_step *step, uint32_t *numbers, size_t output) {
+  const int on_other = step->form == VTA_OTHER_BY_LANES || step->form == VTA_OTHER_BY_SUM;
+  uint32_t *a = &numbers[on_other];
+  uint32_t b = (uint32_t)step->lanes[output];
+  if (step->form == VTA_SUM_BY_OTHER || step->form == VTA_OTHER_BY_SUM) b = numbers[!on_other];
+  switch (step->op) {
+    case VTA_ALU_MIN: *a = (int32_t)*a < (int32_t)b ? *a : b; break;
+    case VTA_ALU_MAX: *a = (int32_t)*a > (int32_t)b ? *a : b; break;
+    case VTA_ALU_ADD: *a += b; break;
+    case VTA_ALU_MUL: *a *= b; break;
+    case VTA_ALU_SHR: *a = (uint32_t)((int32_t)*a >> b); break;
+    case VTA_ALU_SHL: *a <<= b; break;
+    default: abort();
+  }
+}
 
 static void check_tiles(const vta_kernel_set *set) {
   static const size_t blocks[] = {4, 8, 16, 16, 16, 32, 64};
@@ -81,9 +107,14 @@ static void check_tiles(const vta_kernel_set *set) {
   for (size_t i = 0; i < TILES_MAX; i++) tiles[i] = new_tile(block, set->name);
 
   /* What each position adds up, modulo 2^32. */
-  int32_t *init = memory(4 * block * columns);
+  const size_t init_count = 1 + below(3);
+  int32_t *init = memory(4 * block * columns * init_count);
+  int32_t *inits = memory(4 * positions);
   uint32_t *expected = memory(4 * positions * columns * block);
-  for (size_t p = 0; p < positions; p++) memcpy(expected + p * columns * block, init, 4 * columns * block);
+  for (size_t p = 0; p < positions; p++) {
+    inits[p] = (int32_t)(below(init_count) * block * columns);
+    memcpy(expected + p * columns * block, init + inits[p], 4 * columns * block);
+  }
   vta_segment segments[SEGMENTS_MAX];
   const size_t segment_count = below(SEGMENTS_MAX + 1);
   for (size_t s = 0; s < segment_count; s++) {
@@ -130,7 +161,9 @@ static void check_tiles(const vta_kernel_set *set) {
           const int8_t *w = (const int8_t *)(o < block ? run->wgt : run->pair);
           for (size_t g = 0; g < (size_t)run->count; g++) {
             for (size_t k = 0; k < 4; k++) {
-              init[o] = (int32_t)((uint32_t)init[o] - 128u * (uint32_t)w[(g * block + o % block) * 4 + k]);
+              for (size_t i = o; i < init_count * block * columns; i += block * columns) {
+                init[i] = (int32_t)((uint32_t)init[i] - 128u * (uint32_t)w[(g * block + o % block) * 4 + k]);
+              }
             }
           }
         }
@@ -154,6 +187,9 @@ static void check_tiles(const vta_kernel_set *set) {
   int32_t *offsets = memory(4 * block * columns);
   if (below(2)) memset(offsets, 0, 4 * block * columns);
   const int32_t high = below(2) ? 127 : (int32_t)any(), low = below(2) ? -128 : (int32_t)any();
+  vta_step steps[STEPS_MAX];
+  const size_t step_count = to_acc || below(2) ? 0 : 1 + below(STEPS_MAX);
+  for (size_t s = 0; s < step_count; s++) steps[s] = new_step(block * columns);
   for (size_t p = 0; p < positions; p++) {
     for (size_t o = 0; o < columns * block; o++) {
       const uint32_t sum = expected[p * columns * block + o];
@@ -163,6 +199,10 @@ static void check_tiles(const vta_kernel_set *set) {
         memcpy(&lane, wanted + 4 * at, 4);
         lane += sum;
         memcpy(wanted + 4 * at, &lane, 4);
+      } else if (step_count) {
+        uint32_t numbers[2] = {sum, 0};
+        for (size_t s = 0; s < step_count; s++) take(&steps[s], numbers, o);
+        wanted[at] = (uint8_t)numbers[0];
       } else {
         int32_t value = (int32_t)((uint32_t)((int32_t)sum >> shifts[o]) + (uint32_t)offsets[o]);
         if (value > high) value = high;
@@ -173,9 +213,9 @@ static void check_tiles(const vta_kernel_set *set) {
   }
   const vta_tiles call = {
     .inp = inputs, .segments = segments, .segment_count = segment_count, .position_count = positions, .block = block,
-    .init = init, .results = results, .pair = columns > 1 ? (ptrdiff_t)(positions * block * size) : 0,
+    .init = init, .inits = init_count > 1 ? inits : 0, .results = results, .pair = columns > 1 ? (ptrdiff_t)(positions * block * size) : 0,
     .acc = to_acc ? (int32_t *)out : 0, .out = to_acc ? 0 : out, .shift = to_acc ? 0 : shifts,
-    .offset = to_acc ? 0 : offsets, .high = high, .low = low};
+    .offset = to_acc ? 0 : offsets, .high = high, .low = low, .steps = steps, .step_count = step_count};
   set->tiles(&call);
   if (memcmp(out, wanted, size * block * columns * positions)) fail(to_acc ? "accumulation" : "a stored sum", set->name);
 
@@ -187,7 +227,8 @@ static void check_tiles(const vta_kernel_set *set) {
     free(tiles[i].lanes);
     free(tiles[i].packed);
   }
-  void *const all[] = {inputs, init, expected, results, out, wanted, shifts, offsets};
+  for (size_t s = 0; s < step_count; s++) free((void *)steps[s].lanes);
+  void *const all[] = {inputs, init, inits, expected, results, out, wanted, shifts, offsets};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 

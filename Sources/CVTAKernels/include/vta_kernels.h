@@ -29,8 +29,35 @@ typedef struct {
   ptrdiff_t inp;
 } vta_segment;
 
+/* ALU of one instruction or of several with the same destinations, section 3.5: min, max, add, shift right, shift
+ * left, multiply; all modulo 2^32, shifts by 0 … 31. */
+typedef enum {
+  VTA_ALU_MIN,
+  VTA_ALU_MAX,
+  VTA_ALU_ADD,
+  VTA_ALU_SHR,
+  VTA_ALU_SHL,
+  VTA_ALU_MUL,
+  /* Of tensors only: amounts as signed five bits; right modulo 32; left by the negated amount modulo 32. */
+  VTA_ALU_SHR_FIVE_BITS,
+  VTA_ALU_SHR_MASKED,
+  VTA_ALU_SHL_NEGATED
+} vta_alu_op;
+
+/* Which of an output's two numbers changes, and by what. */
+typedef enum { VTA_SUM_BY_LANES, VTA_OTHER_BY_LANES, VTA_SUM_BY_OTHER, VTA_OTHER_BY_SUM } vta_step_form;
+
+/* Changes the sum, or another number of the same output, which starts as 0. Not for operations of tensors only; shifts come
+ * with lanes, amounts in 0 … 31. */
+typedef struct {
+  vta_alu_op op;
+  vta_step_form form;
+  /* One lane per output; of two blocks in a pair. */
+  const int32_t *lanes;
+} vta_step;
+
 /* For every position and every output o: init[o] + the sum over all segments, runs and inputs of inp[k] * w[o][k],
- * modulo 2^32. That is added to an accumulator, or shifted, clipped, truncated to a byte and stored. */
+ * modulo 2^32. That is added to an accumulator, or goes through steps, is truncated to a byte and stored. */
 typedef struct {
   const uint8_t *inp;
   const vta_segment *segments;
@@ -40,6 +67,8 @@ typedef struct {
   size_t block;
   /* One lane per output; of two blocks in a pair. */
   const int32_t *init;
+  /* Where each position's lanes of `init` begin; NULL: all at the start. */
+  const int32_t *inits;
   /* Where each position's results begin, in bytes from `acc` or `out`; no two the same. */
   const int32_t *results;
   /* Bytes from there to the results of a second block of outputs from the same inputs; 0: none. */
@@ -52,6 +81,12 @@ typedef struct {
   const int32_t *offset;
   int32_t high;
   int32_t low;
+  /* Of `out` only: instead of shift and bounds, if there are any. */
+  const vta_step *steps;
+  size_t step_count;
+  /* What the next call reads first: weights that a kernel may bring closer meanwhile. */
+  const uint8_t *ahead;
+  size_t ahead_bytes;
 } vta_tiles;
 
 /* For every position and every lane of a block: the largest input at that lane, clipped, to `out`. Each segment gives one
@@ -72,21 +107,6 @@ size_t vta_kernel_sets(const vta_kernel_set *const **sets);
 /* Packs one tile of `block` outputs by `block` inputs (a multiple of four, at most 256) into block * block bytes, and puts
  * -128 times the sum of each output's weights into `corrections`. Returns which groups have a weight other than 0. */
 uint64_t vta_pack_tile(const int8_t *tile, size_t block, uint8_t *packed, int32_t *corrections);
-
-/* ALU of one instruction or of several with the same destinations, section 3.5: min, max, add, shift right, shift
- * left, multiply; all modulo 2^32, shifts by 0 … 31. */
-typedef enum {
-  VTA_ALU_MIN,
-  VTA_ALU_MAX,
-  VTA_ALU_ADD,
-  VTA_ALU_SHR,
-  VTA_ALU_SHL,
-  VTA_ALU_MUL,
-  /* Of tensors only: amounts as signed five bits; right modulo 32; left by the negated amount modulo 32. */
-  VTA_ALU_SHR_FIVE_BITS,
-  VTA_ALU_SHR_MASKED,
-  VTA_ALU_SHL_NEGATED
-} vta_alu_op;
 
 /* acc[d] = op(acc[s], value) for each listed tile of `lanes` lanes, one after the other; offsets in lanes. */
 void vta_alu_immediate(
@@ -117,6 +137,9 @@ typedef struct {
 } vta_window;
 
 void vta_load_window(const vta_window *);
+
+/* clip(rint(x / scale) + zero, low, high), half to even; not-a-number becomes `zero`. The bounds lie in int8's range. */
+void vta_quantize(const float *values, int8_t *to, size_t count, float scale, float zero, float low, float high);
 
 /* Tells the CPU that this core waits for another. */
 static inline void vta_pause(void) {

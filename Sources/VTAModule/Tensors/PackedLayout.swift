@@ -47,11 +47,47 @@ package struct PackedLayout: Hashable, Sendable {
   /// - Returns: all bytes of the tensor; lanes of missing samples and channels are zero.
   package func pack(_ values: [Int8], samples: Int) -> [UInt8] {
     precondition(samples <= batch && values.count == samples * channels * height * width)
+    if laneBits == 8 { return packBytes(values, samples: samples) }
     var bytes = [UInt8](repeating: 0, count: byteCount)
     let mask = UInt8(truncatingIfNeeded: (1 << laneBits) - 1)
     forEachLane(samples: samples) { index, lane in
       let bit = lane * laneBits
       bytes[bit >> 3] |= (UInt8(bitPattern: index.map { values[$0] } ?? outside) & mask) << UInt8(bit & 7)
+    }
+    return bytes
+  }
+
+  /// The same for lanes of whole bytes, row by row.
+  private func packBytes(_ values: [Int8], samples: Int) -> [UInt8] {
+    let (u, distance) = (unfolding, batch * block)
+    let fill = UInt8(bitPattern: outside)
+    var bytes = [UInt8](repeating: 0, count: byteCount)
+    bytes.withUnsafeMutableBytes { bytes in
+      values.withUnsafeBytes { values in
+        for n in 0..<samples {
+          for packed in 0..<packedChannels {
+            let (i, j, channel) = (
+              packed / channels / u.columns, packed / channels % u.columns, packed % channels
+            )
+            let lane = (packed / block * u.height * u.width * batch + n) * block + packed % block
+            // Positions that see a column of the input.
+            let firstColumn = j - u.left
+            let begin = min(u.width, max(0, (u.columnStep - 1 - firstColumn) / u.columnStep))
+            let end = max(begin, min(u.width, (width - firstColumn + u.columnStep - 1) / u.columnStep))
+            for y in 0..<u.height {
+              let row = y * u.rowStep + i - u.top
+              let inside = row >= 0 && row < height ? begin..<end : 0..<0
+              var target = lane + y * u.width * distance
+              var source = ((n * channels + channel) * height + row) * width + firstColumn
+              for x in 0..<u.width {
+                bytes[target] = inside.contains(x) ? values[source] : fill
+                target &+= distance
+                source &+= u.columnStep
+              }
+            }
+          }
+        }
+      }
     }
     return bytes
   }

@@ -1,4 +1,5 @@
 private import Glibc
+private import VTA
 
 /// Steps that the host takes, in float32. Values hold whole samples one after the other.
 enum HostOperators {
@@ -6,11 +7,10 @@ enum HostOperators {
   static func quantize(
     _ values: some Collection<Float>, scale: Float, zero: Float = 0, low: Float, high: Float
   ) -> [Int8] {
-    values.map { value in
-      let rounded = (value / scale).rounded(.toNearestOrEven) + zero
-      // The bounds lie in Int8's range.
-      return rounded.isNaN ? Int8(zero) : Int8(truncatingIfNeeded: Int32(min(max(rounded, low), high)))
+    func loop(_ values: UnsafeBufferPointer<Float>) -> [Int8] {
+      HostLoops.quantize(values, scale: scale, zero: zero, low: low, high: high)
     }
+    return values.withContiguousStorageIfAvailable(loop) ?? Array(values).withUnsafeBufferPointer(loop)
   }
 
   static func dequantize(_ values: [Int8], scale: Float, zero: Float = 0) -> [Float] {

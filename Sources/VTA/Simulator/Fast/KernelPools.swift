@@ -33,6 +33,7 @@ final class KernelPools {
   private var knownNumbers: [[Int32]: UnsafePointer<Int32>] = [:]
   private var runs = Pool<vta_run>()
   private var segments = Pool<vta_segment>()
+  private var steps = Pool<vta_step>()
   let weights: PackedTiles
 
   init(weights: PackedTiles) { self.weights = weights }
@@ -41,9 +42,12 @@ final class KernelPools {
     numbers.deallocate()
     runs.deallocate()
     segments.deallocate()
+    steps.deallocate()
   }
 
-  var byteCount: Int { numbers.byteCount + runs.byteCount + segments.byteCount + weights.byteCount }
+  var byteCount: Int {
+    numbers.byteCount + runs.byteCount + segments.byteCount + steps.byteCount + weights.byteCount
+  }
 
   /// The same place for equal lists.
   func add(_ list: [Int32]) -> UnsafePointer<Int32>? {
@@ -55,6 +59,7 @@ final class KernelPools {
 
   func add(_ list: [vta_run]) -> UnsafePointer<vta_run>? { runs.add(list) }
   func add(_ list: [vta_segment]) -> UnsafePointer<vta_segment>? { segments.add(list) }
+  func add(_ list: [vta_step]) -> UnsafePointer<vta_step>? { steps.add(list) }
 
   /// Nothing is added any more.
   func seal() {
@@ -63,72 +68,79 @@ final class KernelPools {
   }
 }
 
-/// Constant weight tiles as kernels read them. Groups of four inputs that no output has a weight for are left out.
+/// Constant weight tiles as kernels read them, in the order in which runs first name them. Groups of four inputs that no
+/// output has a weight for are left out.
 final class PackedTiles {
-  private let block: Int
+  private var addresses: [UInt64]
+  private let c: HardwareConfiguration
+  private let memory: SimulatedMemory
+  private var block: Int { c.block }
   private let bytes: UnsafeMutableRawBufferPointer
-  private let starts: [Int]
-  private let used: [UInt64]
+  /// 0: not packed yet.
+  private var starts: [Int]
+  private var used: [UInt64]
   /// `block` lanes per tile.
   private var corrections: [Int32]
   /// A tile of zeros at the start; all others follow.
-  private let zeros: UnsafePointer<UInt8>
-  private let packedBytes: Int
+  private let base: UnsafeMutablePointer<UInt8>
+  private var end: Int
+  private var lanes: [Int8]
 
   /// - Parameter tiles: places of the tiles' elements in DRAM.
   /// - Returns: `nil` if one is missing.
   init?(_ addresses: [UInt64], _ c: HardwareConfiguration, _ memory: SimulatedMemory) {
-    let block = c.block
-    self.block = block
-    let size = block * block
+    let size = c.block * c.block
+    for address in addresses {
+      guard (try? memory.bytes(at: address, count: c.elementBytes(.wgt))) != nil else { return nil }
+    }
+    self.addresses = addresses
+    self.c = c
+    self.memory = memory
     // Untouched pages behind the last tile cost nothing.
     bytes = .allocate(byteCount: (addresses.count + 1) * size, alignment: 64)
-    guard let base = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return nil }
-    var corrections = [Int32](repeating: 0, count: addresses.count * block)
-    var starts: [Int] = []
-    var used: [UInt64] = []
-    var lanes = [Int8](repeating: 0, count: size)
-    let group = 4 * block
-    base.update(repeating: 0, count: size)
-    var end = size
-    for (index, address) in addresses.enumerated() {
-      guard let tile = try? memory.bytes(at: address, count: c.elementBytes(.wgt)) else {
-        bytes.deallocate()
-        return nil
-      }
-      Scratchpads.unpack(UnsafeRawBufferPointer(tile), bits: c.wgtBits, into: &lanes, at: 0)
-      let groups = corrections.withUnsafeMutableBufferPointer {
-        vta_pack_tile(lanes, block, base + end, $0.baseAddress?.advanced(by: index * block))
-      }
-      starts.append(end)
-      used.append(groups)
-      if groups.nonzeroBitCount == block / 4 {
-        end += size
-      } else {
-        for source in 0..<block / 4 where groups >> UInt64(source) & 1 != 0 {
-          let from = base + starts[index] + source * group
-          if base + end != from { (base + end).update(from: from, count: group) }
-          end += group
-        }
-      }
+    guard let base = bytes.bindMemory(to: UInt8.self).baseAddress else {
+      bytes.deallocate()
+      return nil
     }
-    self.corrections = corrections
-    self.starts = starts
-    self.used = used
-    zeros = UnsafePointer(base)
-    packedBytes = end
+    self.base = base
+    base.update(repeating: 0, count: size)
+    end = size
+    starts = Array(repeating: 0, count: addresses.count)
+    used = Array(repeating: 0, count: addresses.count)
+    corrections = Array(repeating: 0, count: addresses.count * c.block)
+    lanes = Array(repeating: 0, count: size)
+  }
+
+  private func pack(_ tile: Int32) {
+    let index = Int(tile)
+    guard tile >= 0, starts[index] == 0,
+      let element = try? memory.bytes(at: addresses[index], count: c.elementBytes(.wgt))
+    else { return }
+    Scratchpads.unpack(UnsafeRawBufferPointer(element), bits: c.wgtBits, into: &lanes, at: 0)
+    let (start, group) = (end, 4 * block)
+    let groups = corrections.withUnsafeMutableBufferPointer {
+      vta_pack_tile(lanes, block, base + start, $0.baseAddress?.advanced(by: index * block))
+    }
+    starts[index] = start
+    used[index] = groups
+    for source in 0..<block / 4 where groups >> UInt64(source) & 1 != 0 {
+      let from = base + start + source * group
+      if base + end != from { (base + end).update(from: from, count: group) }
+      end += group
+    }
   }
 
   deinit { bytes.deallocate() }
 
-  var byteCount: Int { packedBytes + corrections.count * 4 + starts.count * 16 }
+  var byteCount: Int { end + starts.count * 24 + corrections.count * 4 }
 
   /// Corrections are part of calls now.
-  func seal() { corrections = [] }
+  func seal() { (addresses, corrections, starts, used) = ([], [], [], []) }
 
   /// Adds the corrections of a tile.
   func addCorrections(of tile: Int32, to sums: inout [Int32]) {
     guard tile >= 0 else { return }
+    pack(tile)
     for lane in 0..<block { sums[lane] &+= corrections[Int(tile) * block + lane] }
   }
 
@@ -136,6 +148,8 @@ final class PackedTiles {
   ///
   /// - Parameter tile, pair: -1 stands for a tile of zeros.
   func addRuns(_ tile: Int32, pair: Int32?, inp: Int32, to runs: inout [vta_run]) {
+    pack(tile)
+    if let pair { pack(pair) }
     let first = tile < 0 ? 0 : used[Int(tile)]
     let second = pair.map { $0 < 0 ? 0 : used[Int($0)] } ?? 0
     var group = 0
@@ -165,8 +179,8 @@ final class PackedTiles {
   }
 
   private func place(_ tile: Int32, _ used: UInt64, _ group: Int) -> UnsafePointer<UInt8>? {
-    guard used >> UInt64(group) & 1 != 0 else { return zeros }
+    guard used >> UInt64(group) & 1 != 0 else { return UnsafePointer(base) }
     let before = (used & ((1 << UInt64(group)) - 1)).nonzeroBitCount
-    return zeros + starts[Int(tile)] + before * 4 * block
+    return UnsafePointer(base) + starts[Int(tile)] + before * 4 * block
   }
 }

@@ -62,6 +62,27 @@ final class TaskGraph {
     var accumulations: [Range<Int>] = []
     var alus: [FastOperation.ALUList] = []
 
+    /// Makes each call name the weights of the next one, which lie one behind the other as a rule.
+    mutating func lookAhead() {
+      for index in calls.indices.dropLast() {
+        let next = calls[index + 1].tiles
+        guard let first = firstWeights(next), first != firstWeights(calls[index].tiles) else { continue }
+        calls[index].tiles.ahead = first
+        let groups = (0..<next.segment_count).reduce(0) { sum, segment in
+          let segment = next.segments[segment]
+          return (0..<segment.run_count).reduce(sum) { $0 + Int(segment.runs[$1].count) }
+        }
+        calls[index].tiles.ahead_bytes = groups * 4 * next.block * (next.pair == 0 ? 1 : 2)
+      }
+    }
+
+    private func firstWeights(_ tiles: vta_tiles) -> UnsafePointer<UInt8>? {
+      guard tiles.segment_count > 0, let segment = tiles.segments?.pointee, segment.run_count > 0 else {
+        return nil
+      }
+      return segment.runs?.pointee.wgt
+    }
+
     mutating func add(_ list: [Int32]) -> Range<Int> {
       numbers += list
       return numbers.count - list.count..<numbers.count
@@ -97,7 +118,8 @@ final class TaskGraph {
 
   /// Lists and packed weights.
   var byteCount: Int {
-    pools.byteCount + tasks.byteCount + origins.count * MemoryLayout<Origin>.stride + loads.byteCount + pieces.byteCount + numbers.byteCount
+    pools.byteCount + tasks.byteCount + origins.count * MemoryLayout<Origin>.stride + loads.byteCount
+      + pieces.byteCount + numbers.byteCount
       + calls.byteCount + plains.reduce(0) { $0 + $1.count * MemoryLayout<FastOperation>.stride }
       + alus.reduce(0) { $0 + 4 * ($1.dst.count + $1.src.count) }
   }

@@ -61,6 +61,7 @@ struct TaskPlanner {
       }
       lastTask.append(parts.tasks.count - 1)
     }
+    parts.lookAhead()
     pools.seal()
     return TaskGraph(parts, inputElements: placement.elementCount, pools: pools)
   }
