@@ -96,6 +96,9 @@ extension LayerProgram {
     var random: SeededGenerator
     var builder: ProgramBuilder
     private var last: ProgramBuilder.Producer?
+    /// Whether constants for all tiles lie at the end of ACC.
+    private var hasResidents = false
+    private static let residents = 8
     /// Whether all that a tile reads was loaded for it, and weights are constant, as in compiled programs.
     private let isTame: Bool
 
@@ -128,11 +131,14 @@ extension LayerProgram {
       let (height, width, outputs) = (1 + below(4), 1 + below(5), 1 + below(3))
       let pixels = height * width
       let size = outputs * pixels
-      let capacity = c.depth(.acc)
+      let capacity = c.depth(.acc) - (liberty(9) ? 0 : Self.residents)
       guard size + outputs * 3 + 2 <= capacity else { return }
       let base = chance(3) ? below(capacity - size - outputs * 3) : 0
+      let copy = base + size + outputs
       begin(base, size)
       for _ in 0..<1 + below(2) { term(base, height, width, outputs) }
+      if chance(3) { applyConstants(base, pixels, outputs) }
+      if chance(4) && copy + size < capacity { applyCopy(base, copy, size) }
       requantize(base, pixels, outputs)
       for _ in 0..<(chance(6) ? 2 : 1) { store(base, height, width, outputs) }
       if chance(8) { requantize(base, pixels, outputs) }
@@ -220,6 +226,58 @@ extension LayerProgram {
         alu(.min, .immediate(127), outputs, pixels, base, base)
         alu(.max, .immediate(chance(2) ? 0 : -128), outputs, pixels, base, base)
       }
+    }
+
+    private mutating func operation() -> ALUOpcode {
+      let all: [ALUOpcode] =
+        target.profile.hasMultiply ? [.add, .add, .mul, .min, .max] : [.add, .add, .min, .max]
+      return all[below(all.count)]
+    }
+
+    /// Constants per block of outputs that stay where they are for many tiles; some for a part of the pixels.
+    private mutating func applyConstants(_ base: Int, _ pixels: Int, _ outputs: Int) {
+      let first = c.depth(.acc) - Self.residents
+      if !hasResidents || chance(6) {
+        hasResidents = true
+        let element = c.elementBytes(.acc)
+        last = builder.load(
+          Transfer(
+            memory: .acc, sramBase: first, ySize: 1, xSize: Self.residents, xStride: Self.residents),
+          from: location(0, bytes: Self.residents * element, of: element), after: before())
+      }
+      for _ in 0..<1 + below(3) {
+        let part = chance(2) ? below(pixels) : 0
+        last = builder.compute(
+          .alu(chance(5) ? .shr : operation(), .accumulator),
+          [
+            NestDimension(extent: outputs, dst: pixels, src: 1),
+            NestDimension(extent: pixels - part, dst: 1, src: 0),
+          ], base: MicroOp(dst: base + part, src: first + below(Self.residents - outputs + 1)),
+          after: before())
+      }
+    }
+
+    /// A second number per output, made of the first and joined with it.
+    private mutating func applyCopy(_ base: Int, _ copy: Int, _ size: Int) {
+      func dimension(_ source: Int) -> [NestDimension] { [NestDimension(extent: size, dst: 1, src: source)] }
+      last = builder.compute(
+        .reset, dimension(0), base: MicroOp(dst: copy, src: 0), after: before())
+      for _ in 0..<1 + below(3) {
+        // Of a neighbour, in some programs that have it.
+        let shift = chance(6) ? 1 : 0
+        last = builder.compute(
+          .alu(.add, .accumulator), dimension(1), base: MicroOp(dst: copy, src: base + shift), after: before()
+        )
+        if chance(2) { alu(.shr, .immediate(below(9)), 1, size, copy, copy) }
+        if chance(3) { alu(operation(), .immediate(below(300) - 150), 1, size, copy, copy) }
+        if chance(3) {
+          last = builder.compute(
+            .alu(operation(), .accumulator), dimension(1), base: MicroOp(dst: base, src: copy),
+            after: before())
+        }
+      }
+      last = builder.compute(
+        .alu(operation(), .accumulator), dimension(1), base: MicroOp(dst: base, src: copy), after: before())
     }
 
     /// - Parameter sourceStep: 1: each block of outputs has one source; 0: each accumulator is its own.
