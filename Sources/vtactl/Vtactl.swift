@@ -20,6 +20,8 @@ struct Vtactl: AsyncParsableCommand {
       LoadCommand.self,
       UnloadCommand.self,
       DevicesCommand.self,
+      DrainCommand.self,
+      UndrainCommand.self,
       ModelsCommand.self,
       DoctorCommand.self,
       BitstreamCommand.self,

@@ -44,7 +44,9 @@ struct Vtad: AsyncParsableCommand {
       return Output.write("vtad: \(file ?? "the configuration"): ok", to: STDOUT_FILENO)
     }
     let level = LogLevel(configuration.logLevel)
-    let logger = Logger(label: "vtad") { _ in StandardErrorLog(level: level) }
+    let journal = JournalLog.isStandardError ? JournalLog(level: level) : nil
+    let logger = Logger(label: "vtad") { _ in (journal as (any LogHandler)?) ?? StandardErrorLog(level: level)
+    }
     let daemon = try Daemon(
       configuration, logger: logger, logLevel: level, simulatedBoard: { SimulatedBoard($0, .onRealTime) },
       reload: read, handlesSignals: true

@@ -34,6 +34,13 @@ int vta_unix_listen(const char *path, uint32_t mode);
 /// queue is full.
 int vta_unix_connect(const char *path);
 
+/// A socket for entries of the journal. Close-on-exec.
+int vta_journal_open(void);
+
+/// Sends an entry in the journal's own format to the datagram socket at `path`; one that is too large for a datagram goes
+/// in a sealed file.
+int vta_journal_send(int socket, const char *path, const void *data, size_t length);
+
 /// The path that a Unix socket is bound to, terminated; empty if it has none (unnamed or abstract).
 int vta_unix_path(int socket, char *path, size_t capacity);
 

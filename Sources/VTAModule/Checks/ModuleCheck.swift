@@ -21,6 +21,12 @@ package enum ModuleCheck {
     try checkLabels(module)
   }
 
+  /// Regions and what programs get of them alone.
+  package static func checkMemory(_ module: Module) throws(ModuleError) {
+    for (index, region) in module.regions.enumerated() { try checkText(region.name, "region \(index)") }
+    try MemoryCheck(module).check()
+  }
+
   private static func checkTexts(_ module: Module) throws(ModuleError) {
     try checkName(module.name, "name")
     try checkText(module.producer, "producer")

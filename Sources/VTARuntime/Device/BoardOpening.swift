@@ -47,7 +47,7 @@ struct BoardOpening {
         memory: try options.memory.open(on: kernel, for: board),
         headroom: CMAHeadroom(kernel: kernel, byteCount: Self.headroom(bitstream, board)),
         bitstream: bitstream, stallLimit: options.stallLimit, logger: options.logger,
-        bind: { [board] () throws(DeviceError) in
+        bind: { (board) throws(DeviceError) in
           let (registers, name, note) = try bind(way, board)
           found.name = name
           found.note = note

@@ -21,13 +21,17 @@ final class Device {
 
   /// - Throws: ``RuntimeError``, ``DeviceError``.
   func load(_ module: Module) throws -> ResidentModel {
+    try load { try $0.load(module, identifier: $1) }
+  }
+
+  private func load(_ body: (ModelLoader, UInt64) throws -> ResidentModel) throws -> ResidentModel {
     do throws(DeviceError) {
       try makeReady()
     } catch {
       breakDown(error)
       throw error
     }
-    let model = try ModelLoader(backend: backend).load(module, identifier: nextIdentifier)
+    let model = try body(ModelLoader(backend: backend), nextIdentifier)
     models[nextIdentifier] = model
     nextIdentifier += 1
     return model
@@ -48,11 +52,50 @@ final class Device {
   /// - Throws: ``RuntimeError``, ``DeviceError``, `CancellationError`.
   func run(_ request: RunRequest) throws -> RunResult {
     guard let model = models[request.model] else { throw RuntimeError.modelUnloaded(name: request.name) }
+    // The FPGA may have been configured as another accelerator since the model was loaded.
+    try backend.prepare(for: model.module.target)
+    do {
+      return try recovering { try ModelRun(request: request, model: model, backend: backend).result() }
+    } catch let problem as DeviceError where backend.hardware != nil && options.onFailure == .simulator {
+      return try answerOnSimulator(request, model.module, because: problem)
+    }
+  }
+
+  /// - Throws: ``RuntimeError``, ``DeviceError``.
+  func run(_ program: RawProgram, deadline: ContinuousClock.Instant?) throws -> RawProgram.Result {
+    let model = try load { try $0.load(checked: program.module, identifier: $1) }
+    defer { unload(model.identifier) }
+    return try recovering { try program.run(model, on: backend, deadline: deadline) }
+  }
+
+  /// - Throws: ``DeviceError``. The accelerator is then what it was before, if that can be had again.
+  func program(_ bitstream: Bitstream, as known: KnownBitstream) throws(DeviceError) {
+    switch state {
+    case .closed: throw .closed
+    case .outOfService(let reason): throw .failed(reason: reason)
+    case .ready, .recovering: break
+    }
+    do throws(DeviceError) {
+      try backend.configure(bitstream, as: known)
+      try restoreModels()
+    } catch {
+      breakDown(error)
+      throw error
+    }
+    shared.update {
+      $0.target = backend.fixedTarget
+      $0.hardware = backend.hardware
+    }
+    if state != .ready { become(.ready) }
+  }
+
+  /// What fails in hardware is tried once more after a reset.
+  private func recovering<Result>(_ body: () throws -> Result) throws -> Result {
     var problem = DeviceError.closed
     for _ in 1...2 {
       do {
         try makeReady()
-        let result = try ModelRun(request: request, model: model, backend: backend).result()
+        let result = try body()
         failures = 0
         return result
       } catch DeviceError.deadlineExceeded {
@@ -62,8 +105,7 @@ final class Device {
         breakDown(error)
       }
     }
-    guard options.onFailure == .simulator else { throw problem }
-    return try answerOnSimulator(request, model.module, because: problem)
+    throw problem
   }
 
   func close() {
@@ -88,17 +130,21 @@ final class Device {
     case .closed: throw .closed
     case .recovering: break
     }
-    do {
-      try backend.reset()
-      // The accelerator may have written anywhere in its memory before it was stopped.
-      for model in models.values { try ModelLoader(backend: backend).restore(model) }
-    } catch {
-      throw (error as? DeviceError) ?? .failed(reason: "a model could not be restored: \(error)")
-    }
+    try backend.reset()
+    try restoreModels()
     become(.ready)
     shared.update { $0.recoveries += 1 }
     options.logger.notice(
       "device recovered", metadata: ["device": "\(shared.value.name)", "models": "\(models.count)"])
+  }
+
+  /// The accelerator may have written anywhere in its memory before it was stopped.
+  private func restoreModels() throws(DeviceError) {
+    do {
+      for model in models.values { try ModelLoader(backend: backend).restore(model) }
+    } catch {
+      throw (error as? DeviceError) ?? .failed(reason: "a model could not be restored: \(error)")
+    }
   }
 
   private func breakDown(_ error: DeviceError) {
@@ -108,6 +154,10 @@ final class Device {
     case .ready, .recovering: break
     }
     failures += 1
+    shared.update {
+      $0.faults += 1
+      $0.lastFault = "\(error)"
+    }
     let device = shared.value.name
     become(.recovering("\(error)"))
     if failures < DeviceState.failuresMax {
@@ -177,5 +227,6 @@ struct RunRequest: Sendable {
   let samples: Int
   let deadline: ContinuousClock.Instant?
   let dumpTensors: Bool
+  let wantsProfile: Bool
   let cancellation: Cancellation
 }

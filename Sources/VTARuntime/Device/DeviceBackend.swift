@@ -42,6 +42,10 @@ package protocol DeviceBackend: AnyObject {
 
   /// Brings the device back to the state after power-up; memory may have lost its contents.
   func reset() throws(DeviceError)
+
+  /// Makes another accelerator of the FPGA, tested as after power-up; memory may have lost its contents. If it fails,
+  /// ``reset()`` brings back the one before.
+  func configure(_ bitstream: Bitstream, as known: KnownBitstream) throws(DeviceError)
 }
 
 extension DeviceBackend {
@@ -49,6 +53,9 @@ extension DeviceBackend {
   package var hardware: DeviceDescription.Hardware? { nil }
   package func figures(of program: DeviceAddress) -> TranslatedProgram.Figures? { nil }
   package func taskTimes(of program: DeviceAddress) throws(DeviceError) -> [TaskTime] { [] }
+  package func configure(_ bitstream: Bitstream, as known: KnownBitstream) throws(DeviceError) {
+    throw .bitstreamUnusable(reason: "the device is a simulator, which has no FPGA")
+  }
 }
 
 extension Target {

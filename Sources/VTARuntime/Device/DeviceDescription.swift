@@ -36,6 +36,10 @@ package struct DeviceDescription: Hashable, Sendable {
   package var hardware: Hardware?
   /// Resets after failures, since the start.
   package var recoveries: UInt64 = 0
+  /// Failures of the hardware since the start.
+  package var faults: UInt64 = 0
+  /// The last of them.
+  package var lastFault: String?
   /// The simulator answers what the device can't.
   package var hasFallback = false
 

@@ -63,22 +63,27 @@ package final class DeviceWorker: Sendable {
   ///   - deadline: from now, waiting included; `nil`: none. It is looked at before the start and between the programs of
   ///     a run; a program that runs is not stopped by it, but by a limit of its own.
   ///   - dumpTensors: fill in ``RunResult/deviceTensors``.
+  ///   - wantsProfile: fill in ``RunResult/profile``.
   /// - Throws: ``RuntimeError``, ``DeviceError`` or `CancellationError`. Unfit inputs are refused before the device is
   ///   involved.
   package func run(
-    _ model: LoadedModel, inputs: [String: Tensor], deadline: Duration? = nil, dumpTensors: Bool = false
+    _ model: LoadedModel, inputs: [String: Tensor], deadline: Duration? = nil, dumpTensors: Bool = false,
+    wantsProfile: Bool = false
   ) async throws -> RunResult {
     let submitted = ContinuousClock.now
     let samples = try InputCheck.sampleCount(of: inputs, for: model.module)
+    let name = shared.value.name
     let cancellation = Cancellation()
     let request = RunRequest(
       model: model.identifier, name: model.module.name, inputs: inputs, samples: samples,
-      deadline: deadline.map { submitted + $0 }, dumpTensors: dumpTensors, cancellation: cancellation)
+      deadline: deadline.map { submitted + $0 }, dumpTensors: dumpTensors,
+      wantsProfile: wantsProfile, cancellation: cancellation)
     return try await withTaskCancellationHandler {
       try await perform { device in
         let queued = ContinuousClock.now - submitted
         var result = try device.run(request)
         result.timings.queue = queued
+        result.device = name
         return result
       }
     } onCancel: {
@@ -91,6 +96,22 @@ package final class DeviceWorker: Sendable {
   package func taskTimes(of model: LoadedModel) async throws -> [[TaskTime]] {
     let identifier = model.identifier
     return try await perform { try $0.taskTimes(of: identifier) }
+  }
+
+  /// Verifies a program on its memory here, and runs it once.
+  /// - Parameter deadline: as for a model.
+  /// - Throws: ``RuntimeError``, ``DeviceError``.
+  package func run(_ program: RawProgram, deadline: Duration?) async throws -> RawProgram.Result {
+    let deadline = deadline.map { ContinuousClock.now + $0 }
+    return try await perform { try $0.run(program, deadline: deadline) }
+  }
+
+  /// Configures the board's FPGA between two runs. Models for the accelerator that it then is are there as before.
+  /// - Returns: what the accelerator is now.
+  /// - Throws: ``DeviceError``; the accelerator is again what it was, or out of order.
+  package func program(_ bitstream: Bitstream, as known: KnownBitstream) async throws -> DeviceDescription {
+    try await perform { try $0.program(bitstream, as: known) }
+    return description
   }
 
   /// Refuses what waits, lets the current run end and closes the device. Later calls get ``DeviceError/closed``.

@@ -35,6 +35,11 @@ struct ModelLoader {
     } catch {
       throw RuntimeError.invalidModule(error)
     }
+    return try load(checked: module, identifier: identifier)
+  }
+
+  /// - Parameter module: passed ``ModuleCheck``, as far as it is used; its programs are checked here.
+  func load(checked module: Module, identifier: UInt64) throws -> ResidentModel {
     try backend.prepare(for: module.target)
     // An empty program is refused later, with a better sentence.
     let sizes =

@@ -23,23 +23,43 @@ struct ModelRun {
     var device = Duration.zero
     var outputs = [[Float]](repeating: [], count: module.outputs.count)
     var tensors = [[Int8]](repeating: [], count: request.dumpTensors ? module.deviceTensors.count : 0)
+    var profile = request.wantsProfile ? RunProfile(of: model) : nil
     for first in stride(from: 0, to: request.samples, by: configuration.batch) {
       try request.cancellation.check()
       let count = min(configuration.batch, request.samples - first)
       var group = SampleGroup(samples: first..<(first + count), values: [:])
-      for step in module.steps { try take(step, &group, &device) }
+      for (index, step) in module.steps.enumerated() {
+        let start = profile == nil ? started : ContinuousClock.now
+        try take(step, &group, &device)
+        profile?.add(ContinuousClock.now - start, toStep: index)
+      }
       for (index, output) in module.outputs.enumerated() {
         outputs[index] += values(of: output.name, in: group)
       }
       for index in tensors.indices { tensors[index] += try unpack(index, samples: count) }
     }
-    return RunResult(
+    let host = ContinuousClock.now - started - device
+    var result = RunResult(
       outputs: zip(module.outputs, outputs).map { ($0.name, Tensor($1, shape: stacked($0.shape))) },
-      timings: RunTimings(device: device, host: ContinuousClock.now - started - device),
+      timings: RunTimings(device: device, host: host),
       deviceTensors: Dictionary(
         uniqueKeysWithValues: zip(module.deviceTensors, tensors).map { tensor, values in
           (tensor.name, Tensor(values, shape: stacked([1, tensor.channels, tensor.height, tensor.width])))
         }))
+    try profile.map { result.profile = try withLayers($0) }
+    return result
+  }
+
+  /// With the times of layers, where they can be taken apart. That runs the programs again.
+  private func withLayers(_ profile: RunProfile) throws -> RunProfile {
+    guard backend.hardware == nil else { return profile }
+    var profile = profile
+    let timing = LayerTiming(backend: backend, deadline: request.deadline)
+    for (index, step) in module.steps.enumerated() {
+      guard case .program(let program) = step else { continue }
+      profile.set(layers: try timing.durations(ofProgram: program, in: model), ofStep: index)
+    }
+    return profile
   }
 
   /// What the host knows during one pass through the steps.

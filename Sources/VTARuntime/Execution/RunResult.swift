@@ -9,6 +9,10 @@ package struct RunResult: Sendable {
   package var deviceTensors: [String: Tensor]
   /// Why the simulator gave it instead of the device; `nil`: it did not.
   package var fallback: String?
+  /// Name of the device.
+  package var device = ""
+  /// `nil` unless it was asked for.
+  package var profile: RunProfile?
 
   package init(
     outputs: [(name: String, tensor: Tensor)], timings: RunTimings, deviceTensors: [String: Tensor]

@@ -13,6 +13,16 @@ package struct DaemonStatus: Hashable, Sendable {
     package let recoveries: UInt64
     /// `nil`: a simulator.
     package let hardware: Hardware?
+    /// Of the accelerator's semantics and sizes; `nil`: those of each model.
+    package let profile: String?
+    package let configuration: String?
+    /// Failures of the hardware since the start, and the last one.
+    package let faults: UInt64
+    package let lastFault: String?
+    /// It gets no more requests.
+    package let isDrained: Bool
+    /// That wait for it or run.
+    package let requests: UInt32
   }
 
   package struct Hardware: Hashable, Sendable {
@@ -44,18 +54,32 @@ package struct DaemonStatus: Hashable, Sendable {
     pid = message.pid
     uptimeSeconds = message.uptimeSeconds
     isReady = message.ready
-    devices = message.devices.map {
-      Device(
-        name: $0.name, kind: $0.kind, target: $0.target.isEmpty ? nil : $0.target, state: $0.state,
-        note: $0.note.isEmpty ? nil : $0.note, isServing: $0.serving, recoveries: $0.recoveries,
-        hardware: $0.hasHardware ? Hardware($0.hardware) : nil)
-    }
+    devices = message.devices.map(Device.init)
     modelsReady = message.modelsReady
     modelsUnavailable = message.modelsUnavailable
     modelsPrivate = message.modelsPrivate
     connections = message.connections
     inferences = message.inferences
     modelDirectory = message.modelDirectory.isEmpty ? nil : message.modelDirectory
+  }
+}
+
+extension DaemonStatus.Device {
+  init(_ message: Vta_V1_Device) {
+    name = message.name
+    kind = message.kind
+    target = message.target.isEmpty ? nil : message.target
+    state = message.state
+    note = message.note.isEmpty ? nil : message.note
+    isServing = message.serving
+    recoveries = message.recoveries
+    hardware = message.hasHardware ? DaemonStatus.Hardware(message.hardware) : nil
+    profile = message.profile.isEmpty ? nil : message.profile
+    configuration = message.configuration.isEmpty ? nil : message.configuration
+    faults = message.faults
+    lastFault = message.lastFault.isEmpty ? nil : message.lastFault
+    isDrained = message.drained
+    requests = message.requests
   }
 }
 

@@ -7,7 +7,7 @@ package import VTAModule
 /// A connection to a daemon. What it submits is gone when ``connect(to:_:)`` returns.
 package struct VTAServiceClient: Sendable {
   private let inference: Inference_GRPCInferenceService.Client<HTTP2ClientTransport.Posix>
-  private let daemon: Vta_V1_Daemon.Client<HTTP2ClientTransport.Posix>
+  let daemon: Vta_V1_Daemon.Client<HTTP2ClientTransport.Posix>
   private let address: DaemonAddress
 
   /// Calls `body` with a connection to a daemon.
@@ -130,14 +130,14 @@ package struct InferenceAnswer: Sendable {
 }
 
 extension VTAServiceClient {
-  private static var options: CallOptions {
+  static var options: CallOptions {
     var options = CallOptions.defaults
     options.maxRequestMessageBytes = DaemonConfiguration.messageBytesMax
     options.maxResponseMessageBytes = DaemonConfiguration.messageBytesMax
     return options
   }
 
-  private func answer<Output: Sendable>(
+  func answer<Output: Sendable>(
     _ call: @Sendable () async throws -> Output
   ) async throws(ServiceError) -> Output {
     do {
@@ -147,7 +147,7 @@ extension VTAServiceClient {
     }
   }
 
-  private func outputs(
+  func outputs(
     of response: Inference_ModelInferResponse
   ) throws(ServiceError) -> [(name: String, tensor: Tensor)] {
     guard response.outputs.count == response.rawOutputContents.count else {
@@ -179,7 +179,7 @@ extension ServiceError {
     switch error.code {
     case .unavailable where error.cause != nil || error.message.isEmpty:
       self.init(.unavailable, address.silence)
-    case .unimplemented:
+    case .unimplemented where error.message.isEmpty || error.message.contains("not implemented"):
       self.init(.internal, "\(address): the daemon is of another version and doesn't know this call")
     default:
       self.init(kind, error.message)

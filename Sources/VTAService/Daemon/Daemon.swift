@@ -72,8 +72,10 @@ package final class Daemon: Sendable {
       InferenceService(core: core),
       HealthService(core: core, services: ["inference.GRPCInferenceService", "vta.v1.Daemon"]),
       DaemonService(
-        models: models, dispatcher: dispatcher, connections: connections, counters: counters,
-        modelDirectory: directory?.path ?? "", started: .now),
+        core: core, connections: connections, modelDirectory: directory?.path ?? "",
+        bitstreams: BitstreamControl(
+          folder: configuration.bitstreams, models: models, dispatcher: dispatcher, logger: logger),
+        started: .now),
     ]
     let listener = UnixListener(
       descriptor: socket.descriptor, connections: connections, live: live,

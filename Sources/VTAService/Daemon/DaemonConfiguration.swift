@@ -14,6 +14,8 @@ package struct DaemonConfiguration: Sendable {
   package let deviceOptions: DeviceOptions
   /// `nil`: models come only from clients.
   package let models: String?
+  /// Folder of files that an administrator may configure an FPGA with.
+  package let bitstreams: String
   package let maximumMessageBytes: Int
   /// `nil`: none.
   package let runDeadline: Duration?
@@ -115,6 +117,10 @@ package struct DaemonConfiguration: Sendable {
       "models", .text(""), "Folder of NAME.vtab or NAME/VERSION/model.vtab; empty: clients' own only."
     ),
     Key(
+      "bitstreams", .text(BitstreamFolder.standard),
+      "Folder of bitstreams that administrators may load while the daemon runs (vtactl bitstream program --daemon)."
+    ),
+    Key(
       "max_message_bytes", .number(messageBytesMax),
       "Largest request that is accepted, model files included."),
     Key(
@@ -180,6 +186,7 @@ package struct DaemonConfiguration: Sendable {
     device = try values.text("device")
     let folder = try values.text("models")
     models = folder.isEmpty ? nil : folder
+    bitstreams = try values.text("bitstreams")
     maximumMessageBytes = try values.number("max_message_bytes", in: 1 << 16...Self.messageBytesMax)
     let deadline = try values.number("run_deadline_seconds", in: 0...86_400)
     runDeadline = deadline == 0 ? nil : .seconds(deadline)
@@ -284,6 +291,7 @@ package struct DaemonConfiguration: Sendable {
     let pairs: [(String, Bool)] = [
       ("socket", socket == other.socket), ("socket_mode", socketMode == other.socketMode),
       ("device", device == other.device), ("models", models == other.models),
+      ("bitstreams", bitstreams == other.bitstreams),
       ("max_message_bytes", maximumMessageBytes == other.maximumMessageBytes),
       ("drain_seconds", drainLimit == other.drainLimit), ("http", http == other.http),
       ("tcp", tcp.withoutRoles == other.tcp.withoutRoles),

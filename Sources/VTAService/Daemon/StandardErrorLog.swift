@@ -1,12 +1,10 @@
 internal import Glibc
 package import Logging
 
-/// One line per event on standard error: `vtad: LEVEL: message key=value …`. For the journal, the priority that
-/// systemd reads (sd-daemon(3)) comes first.
+/// One line per event on standard error: `vtad: LEVEL: message key=value …`.
 package struct StandardErrorLog: LogHandler {
   package var metadata: Logger.Metadata = [:]
   private let level: LogLevel
-  private let isJournal: Bool
 
   /// Setting it changes the level of the whole daemon.
   package var logLevel: Logger.Level {
@@ -14,10 +12,7 @@ package struct StandardErrorLog: LogHandler {
     set { level.value = newValue }
   }
 
-  package init(level: LogLevel) {
-    self.level = level
-    isJournal = getenv("JOURNAL_STREAM") != nil
-  }
+  package init(level: LogLevel) { self.level = level }
 
   package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
     get { metadata[key] }
@@ -25,12 +20,18 @@ package struct StandardErrorLog: LogHandler {
   }
 
   package func log(event: LogEvent) {
-    let fields = metadata.merging(event.metadata ?? [:]) { $1 }.sorted { $0.key < $1.key }
-    let text = ([event.message.description] + fields.map { "\($0.key)=\($0.value)" }).joined(separator: " ")
-    let prefix = isJournal ? "<\(Self.priority(of: event.level))>" : "vtad: \(event.level): "
-    let line = Array("\(prefix)\(Self.oneLine(text))\n".utf8)
+    let text = LogText.line(event, metadata.merging(event.metadata ?? [:]) { $1 })
+    let line = Array("vtad: \(event.level): \(text)\n".utf8)
     // One call, so that lines of several threads stay whole. A log that can't be written must not end the daemon.
     _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  }
+}
+
+/// An event as a person reads it.
+enum LogText {
+  static func line(_ event: LogEvent, _ metadata: Logger.Metadata) -> String {
+    let fields = metadata.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+    return oneLine(([event.message.description] + fields).joined(separator: " "))
   }
 
   /// Names of models are text of clients and file systems; they must not look like another event.
@@ -38,16 +39,5 @@ package struct StandardErrorLog: LogHandler {
     String(
       String.UnicodeScalarView(
         text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
-  }
-
-  private static func priority(of level: Logger.Level) -> Int {
-    switch level {
-    case .trace, .debug: 7
-    case .info: 6
-    case .notice: 5
-    case .warning: 4
-    case .error: 3
-    case .critical: 2
-    }
   }
 }

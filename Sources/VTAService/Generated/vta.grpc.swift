@@ -1,4 +1,5 @@
-/// What vtad says about itself beyond the inference protocol.
+/// What vtad does beyond the inference protocol: devices, bitstreams, modules of host compilers, profiles, drain. A comment
+/// names the role that a call needs (Documentation/Service.md); INVALID_ARGUMENT, NOT_FOUND and the like carry one sentence.
 
 // DO NOT EDIT.
 // swift-format-ignore-file
@@ -35,9 +36,107 @@ internal enum Vta_V1_Daemon: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "ListDevices" metadata.
+        internal enum ListDevices: Sendable {
+            /// Request type for "ListDevices".
+            internal typealias Input = Vta_V1_ListDevicesRequest
+            /// Response type for "ListDevices".
+            internal typealias Output = Vta_V1_ListDevicesResponse
+            /// Descriptor for "ListDevices".
+            internal static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "vta.v1.Daemon"),
+                method: "ListDevices",
+                type: .unary
+            )
+        }
+        /// Namespace for "Drain" metadata.
+        internal enum Drain: Sendable {
+            /// Request type for "Drain".
+            internal typealias Input = Vta_V1_DrainRequest
+            /// Response type for "Drain".
+            internal typealias Output = Vta_V1_DrainResponse
+            /// Descriptor for "Drain".
+            internal static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "vta.v1.Daemon"),
+                method: "Drain",
+                type: .unary
+            )
+        }
+        /// Namespace for "Undrain" metadata.
+        internal enum Undrain: Sendable {
+            /// Request type for "Undrain".
+            internal typealias Input = Vta_V1_UndrainRequest
+            /// Response type for "Undrain".
+            internal typealias Output = Vta_V1_UndrainResponse
+            /// Descriptor for "Undrain".
+            internal static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "vta.v1.Daemon"),
+                method: "Undrain",
+                type: .unary
+            )
+        }
+        /// Namespace for "ListBitstreams" metadata.
+        internal enum ListBitstreams: Sendable {
+            /// Request type for "ListBitstreams".
+            internal typealias Input = Vta_V1_ListBitstreamsRequest
+            /// Response type for "ListBitstreams".
+            internal typealias Output = Vta_V1_ListBitstreamsResponse
+            /// Descriptor for "ListBitstreams".
+            internal static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "vta.v1.Daemon"),
+                method: "ListBitstreams",
+                type: .unary
+            )
+        }
+        /// Namespace for "ProgramBitstream" metadata.
+        internal enum ProgramBitstream: Sendable {
+            /// Request type for "ProgramBitstream".
+            internal typealias Input = Vta_V1_ProgramBitstreamRequest
+            /// Response type for "ProgramBitstream".
+            internal typealias Output = Vta_V1_ProgramBitstreamResponse
+            /// Descriptor for "ProgramBitstream".
+            internal static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "vta.v1.Daemon"),
+                method: "ProgramBitstream",
+                type: .unary
+            )
+        }
+        /// Namespace for "RunModule" metadata.
+        internal enum RunModule: Sendable {
+            /// Request type for "RunModule".
+            internal typealias Input = Vta_V1_RunModuleRequest
+            /// Response type for "RunModule".
+            internal typealias Output = Vta_V1_RunModuleResponse
+            /// Descriptor for "RunModule".
+            internal static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "vta.v1.Daemon"),
+                method: "RunModule",
+                type: .unary
+            )
+        }
+        /// Namespace for "RunProgram" metadata.
+        internal enum RunProgram: Sendable {
+            /// Request type for "RunProgram".
+            internal typealias Input = Vta_V1_RunProgramRequest
+            /// Response type for "RunProgram".
+            internal typealias Output = Vta_V1_RunProgramResponse
+            /// Descriptor for "RunProgram".
+            internal static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "vta.v1.Daemon"),
+                method: "RunProgram",
+                type: .unary
+            )
+        }
         /// Descriptors for all methods in the "vta.v1.Daemon" service.
         internal static let descriptors: [GRPCCore.MethodDescriptor] = [
-            Status.descriptor
+            Status.descriptor,
+            ListDevices.descriptor,
+            Drain.descriptor,
+            Undrain.descriptor,
+            ListBitstreams.descriptor,
+            ProgramBitstream.descriptor,
+            RunModule.descriptor,
+            RunProgram.descriptor
         ]
     }
 }
@@ -66,6 +165,10 @@ extension Vta_V1_Daemon {
     internal protocol StreamingServiceProtocol: GRPCCore.RegistrableRPCService {
         /// Handle the "Status" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > none
+        ///
         /// - Parameters:
         ///   - request: A streaming request of `Vta_V1_StatusRequest` messages.
         ///   - context: Context providing information about the RPC.
@@ -77,6 +180,133 @@ extension Vta_V1_Daemon {
             request: GRPCCore.StreamingServerRequest<Vta_V1_StatusRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_StatusResponse>
+
+        /// Handle the "ListDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Vta_V1_ListDevicesRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Vta_V1_ListDevicesResponse` messages.
+        func listDevices(
+            request: GRPCCore.StreamingServerRequest<Vta_V1_ListDevicesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_ListDevicesResponse>
+
+        /// Handle the "Drain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer: a device, or all, gets no more requests; answers when what it had is done. Other devices go on.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Vta_V1_DrainRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Vta_V1_DrainResponse` messages.
+        func drain(
+            request: GRPCCore.StreamingServerRequest<Vta_V1_DrainRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_DrainResponse>
+
+        /// Handle the "Undrain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Vta_V1_UndrainRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Vta_V1_UndrainResponse` messages.
+        func undrain(
+            request: GRPCCore.StreamingServerRequest<Vta_V1_UndrainRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_UndrainResponse>
+
+        /// Handle the "ListBitstreams" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: those that are known for the daemon's boards, and those in its folder.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Vta_V1_ListBitstreamsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Vta_V1_ListBitstreamsResponse` messages.
+        func listBitstreams(
+            request: GRPCCore.StreamingServerRequest<Vta_V1_ListBitstreamsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_ListBitstreamsResponse>
+
+        /// Handle the "ProgramBitstream" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer: configures a board's FPGA with a file of the folder, between two runs. Models of the folder are loaded
+        /// > again for the accelerator that it then is.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Vta_V1_ProgramBitstreamRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Vta_V1_ProgramBitstreamResponse` messages.
+        func programBitstream(
+            request: GRPCCore.StreamingServerRequest<Vta_V1_ProgramBitstreamRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_ProgramBitstreamResponse>
+
+        /// Handle the "RunModule" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: runs a model that is served, or a .vtab file that comes along and is forgotten afterwards.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Vta_V1_RunModuleRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Vta_V1_RunModuleResponse` messages.
+        func runModule(
+            request: GRPCCore.StreamingServerRequest<Vta_V1_RunModuleRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_RunModuleResponse>
+
+        /// Handle the "RunProgram" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: runs a program of a host compiler on memory of its own, once. It is verified first.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Vta_V1_RunProgramRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Vta_V1_RunProgramResponse` messages.
+        func runProgram(
+            request: GRPCCore.StreamingServerRequest<Vta_V1_RunProgramRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_RunProgramResponse>
     }
 
     /// Service protocol for the "vta.v1.Daemon" service.
@@ -89,6 +319,10 @@ extension Vta_V1_Daemon {
     internal protocol ServiceProtocol: Vta_V1_Daemon.StreamingServiceProtocol {
         /// Handle the "Status" method.
         ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > none
+        ///
         /// - Parameters:
         ///   - request: A request containing a single `Vta_V1_StatusRequest` message.
         ///   - context: Context providing information about the RPC.
@@ -100,6 +334,133 @@ extension Vta_V1_Daemon {
             request: GRPCCore.ServerRequest<Vta_V1_StatusRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Vta_V1_StatusResponse>
+
+        /// Handle the "ListDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_ListDevicesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Vta_V1_ListDevicesResponse` message.
+        func listDevices(
+            request: GRPCCore.ServerRequest<Vta_V1_ListDevicesRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Vta_V1_ListDevicesResponse>
+
+        /// Handle the "Drain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer: a device, or all, gets no more requests; answers when what it had is done. Other devices go on.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_DrainRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Vta_V1_DrainResponse` message.
+        func drain(
+            request: GRPCCore.ServerRequest<Vta_V1_DrainRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Vta_V1_DrainResponse>
+
+        /// Handle the "Undrain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_UndrainRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Vta_V1_UndrainResponse` message.
+        func undrain(
+            request: GRPCCore.ServerRequest<Vta_V1_UndrainRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Vta_V1_UndrainResponse>
+
+        /// Handle the "ListBitstreams" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: those that are known for the daemon's boards, and those in its folder.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_ListBitstreamsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Vta_V1_ListBitstreamsResponse` message.
+        func listBitstreams(
+            request: GRPCCore.ServerRequest<Vta_V1_ListBitstreamsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Vta_V1_ListBitstreamsResponse>
+
+        /// Handle the "ProgramBitstream" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer: configures a board's FPGA with a file of the folder, between two runs. Models of the folder are loaded
+        /// > again for the accelerator that it then is.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_ProgramBitstreamRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Vta_V1_ProgramBitstreamResponse` message.
+        func programBitstream(
+            request: GRPCCore.ServerRequest<Vta_V1_ProgramBitstreamRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Vta_V1_ProgramBitstreamResponse>
+
+        /// Handle the "RunModule" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: runs a model that is served, or a .vtab file that comes along and is forgotten afterwards.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_RunModuleRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Vta_V1_RunModuleResponse` message.
+        func runModule(
+            request: GRPCCore.ServerRequest<Vta_V1_RunModuleRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Vta_V1_RunModuleResponse>
+
+        /// Handle the "RunProgram" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: runs a program of a host compiler on memory of its own, once. It is verified first.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_RunProgramRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Vta_V1_RunProgramResponse` message.
+        func runProgram(
+            request: GRPCCore.ServerRequest<Vta_V1_RunProgramRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Vta_V1_RunProgramResponse>
     }
 
     /// Simple service protocol for the "vta.v1.Daemon" service.
@@ -109,6 +470,10 @@ extension Vta_V1_Daemon {
     /// then use ``ServiceProtocol`` instead.
     internal protocol SimpleServiceProtocol: Vta_V1_Daemon.ServiceProtocol {
         /// Handle the "Status" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > none
         ///
         /// - Parameters:
         ///   - request: A `Vta_V1_StatusRequest` message.
@@ -121,6 +486,133 @@ extension Vta_V1_Daemon {
             request: Vta_V1_StatusRequest,
             context: GRPCCore.ServerContext
         ) async throws -> Vta_V1_StatusResponse
+
+        /// Handle the "ListDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer
+        ///
+        /// - Parameters:
+        ///   - request: A `Vta_V1_ListDevicesRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Vta_V1_ListDevicesResponse` to respond with.
+        func listDevices(
+            request: Vta_V1_ListDevicesRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Vta_V1_ListDevicesResponse
+
+        /// Handle the "Drain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer: a device, or all, gets no more requests; answers when what it had is done. Other devices go on.
+        ///
+        /// - Parameters:
+        ///   - request: A `Vta_V1_DrainRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Vta_V1_DrainResponse` to respond with.
+        func drain(
+            request: Vta_V1_DrainRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Vta_V1_DrainResponse
+
+        /// Handle the "Undrain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer
+        ///
+        /// - Parameters:
+        ///   - request: A `Vta_V1_UndrainRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Vta_V1_UndrainResponse` to respond with.
+        func undrain(
+            request: Vta_V1_UndrainRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Vta_V1_UndrainResponse
+
+        /// Handle the "ListBitstreams" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: those that are known for the daemon's boards, and those in its folder.
+        ///
+        /// - Parameters:
+        ///   - request: A `Vta_V1_ListBitstreamsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Vta_V1_ListBitstreamsResponse` to respond with.
+        func listBitstreams(
+            request: Vta_V1_ListBitstreamsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Vta_V1_ListBitstreamsResponse
+
+        /// Handle the "ProgramBitstream" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer: configures a board's FPGA with a file of the folder, between two runs. Models of the folder are loaded
+        /// > again for the accelerator that it then is.
+        ///
+        /// - Parameters:
+        ///   - request: A `Vta_V1_ProgramBitstreamRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Vta_V1_ProgramBitstreamResponse` to respond with.
+        func programBitstream(
+            request: Vta_V1_ProgramBitstreamRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Vta_V1_ProgramBitstreamResponse
+
+        /// Handle the "RunModule" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: runs a model that is served, or a .vtab file that comes along and is forgotten afterwards.
+        ///
+        /// - Parameters:
+        ///   - request: A `Vta_V1_RunModuleRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Vta_V1_RunModuleResponse` to respond with.
+        func runModule(
+            request: Vta_V1_RunModuleRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Vta_V1_RunModuleResponse
+
+        /// Handle the "RunProgram" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: runs a program of a host compiler on memory of its own, once. It is verified first.
+        ///
+        /// - Parameters:
+        ///   - request: A `Vta_V1_RunProgramRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Vta_V1_RunProgramResponse` to respond with.
+        func runProgram(
+            request: Vta_V1_RunProgramRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Vta_V1_RunProgramResponse
     }
 }
 
@@ -139,6 +631,83 @@ extension Vta_V1_Daemon.StreamingServiceProtocol {
                 )
             }
         )
+        router.registerHandler(
+            forMethod: Vta_V1_Daemon.Method.ListDevices.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_ListDevicesRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_ListDevicesResponse>(),
+            handler: { request, context in
+                try await self.listDevices(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Vta_V1_Daemon.Method.Drain.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_DrainRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_DrainResponse>(),
+            handler: { request, context in
+                try await self.drain(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Vta_V1_Daemon.Method.Undrain.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_UndrainRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_UndrainResponse>(),
+            handler: { request, context in
+                try await self.undrain(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Vta_V1_Daemon.Method.ListBitstreams.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_ListBitstreamsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_ListBitstreamsResponse>(),
+            handler: { request, context in
+                try await self.listBitstreams(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Vta_V1_Daemon.Method.ProgramBitstream.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_ProgramBitstreamRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_ProgramBitstreamResponse>(),
+            handler: { request, context in
+                try await self.programBitstream(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Vta_V1_Daemon.Method.RunModule.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_RunModuleRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_RunModuleResponse>(),
+            handler: { request, context in
+                try await self.runModule(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Vta_V1_Daemon.Method.RunProgram.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_RunProgramRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_RunProgramResponse>(),
+            handler: { request, context in
+                try await self.runProgram(
+                    request: request,
+                    context: context
+                )
+            }
+        )
     }
 }
 
@@ -150,6 +719,83 @@ extension Vta_V1_Daemon.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_StatusResponse> {
         let response = try await self.status(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    internal func listDevices(
+        request: GRPCCore.StreamingServerRequest<Vta_V1_ListDevicesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_ListDevicesResponse> {
+        let response = try await self.listDevices(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    internal func drain(
+        request: GRPCCore.StreamingServerRequest<Vta_V1_DrainRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_DrainResponse> {
+        let response = try await self.drain(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    internal func undrain(
+        request: GRPCCore.StreamingServerRequest<Vta_V1_UndrainRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_UndrainResponse> {
+        let response = try await self.undrain(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    internal func listBitstreams(
+        request: GRPCCore.StreamingServerRequest<Vta_V1_ListBitstreamsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_ListBitstreamsResponse> {
+        let response = try await self.listBitstreams(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    internal func programBitstream(
+        request: GRPCCore.StreamingServerRequest<Vta_V1_ProgramBitstreamRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_ProgramBitstreamResponse> {
+        let response = try await self.programBitstream(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    internal func runModule(
+        request: GRPCCore.StreamingServerRequest<Vta_V1_RunModuleRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_RunModuleResponse> {
+        let response = try await self.runModule(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    internal func runProgram(
+        request: GRPCCore.StreamingServerRequest<Vta_V1_RunProgramRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Vta_V1_RunProgramResponse> {
+        let response = try await self.runProgram(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -172,6 +818,97 @@ extension Vta_V1_Daemon.SimpleServiceProtocol {
             metadata: [:]
         )
     }
+
+    internal func listDevices(
+        request: GRPCCore.ServerRequest<Vta_V1_ListDevicesRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Vta_V1_ListDevicesResponse> {
+        return GRPCCore.ServerResponse<Vta_V1_ListDevicesResponse>(
+            message: try await self.listDevices(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    internal func drain(
+        request: GRPCCore.ServerRequest<Vta_V1_DrainRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Vta_V1_DrainResponse> {
+        return GRPCCore.ServerResponse<Vta_V1_DrainResponse>(
+            message: try await self.drain(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    internal func undrain(
+        request: GRPCCore.ServerRequest<Vta_V1_UndrainRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Vta_V1_UndrainResponse> {
+        return GRPCCore.ServerResponse<Vta_V1_UndrainResponse>(
+            message: try await self.undrain(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    internal func listBitstreams(
+        request: GRPCCore.ServerRequest<Vta_V1_ListBitstreamsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Vta_V1_ListBitstreamsResponse> {
+        return GRPCCore.ServerResponse<Vta_V1_ListBitstreamsResponse>(
+            message: try await self.listBitstreams(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    internal func programBitstream(
+        request: GRPCCore.ServerRequest<Vta_V1_ProgramBitstreamRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Vta_V1_ProgramBitstreamResponse> {
+        return GRPCCore.ServerResponse<Vta_V1_ProgramBitstreamResponse>(
+            message: try await self.programBitstream(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    internal func runModule(
+        request: GRPCCore.ServerRequest<Vta_V1_RunModuleRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Vta_V1_RunModuleResponse> {
+        return GRPCCore.ServerResponse<Vta_V1_RunModuleResponse>(
+            message: try await self.runModule(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    internal func runProgram(
+        request: GRPCCore.ServerRequest<Vta_V1_RunProgramRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Vta_V1_RunProgramResponse> {
+        return GRPCCore.ServerResponse<Vta_V1_RunProgramResponse>(
+            message: try await self.runProgram(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
 }
 
 // MARK: vta.v1.Daemon (client)
@@ -184,6 +921,10 @@ extension Vta_V1_Daemon {
     /// implementation, ``Client``.
     internal protocol ClientProtocol: Sendable {
         /// Call the "Status" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > none
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Vta_V1_StatusRequest` message.
@@ -200,6 +941,168 @@ extension Vta_V1_Daemon {
             deserializer: some GRPCCore.MessageDeserializer<Vta_V1_StatusResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_StatusResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_ListDevicesRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_ListDevicesRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_ListDevicesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listDevices<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_ListDevicesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_ListDevicesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_ListDevicesResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_ListDevicesResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Drain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer: a device, or all, gets no more requests; answers when what it had is done. Other devices go on.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_DrainRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_DrainRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_DrainResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func drain<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_DrainRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_DrainRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_DrainResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_DrainResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Undrain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_UndrainRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_UndrainRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_UndrainResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func undrain<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_UndrainRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_UndrainRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_UndrainResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_UndrainResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ListBitstreams" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: those that are known for the daemon's boards, and those in its folder.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_ListBitstreamsRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_ListBitstreamsRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_ListBitstreamsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func listBitstreams<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_ListBitstreamsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_ListBitstreamsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_ListBitstreamsResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_ListBitstreamsResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ProgramBitstream" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer: configures a board's FPGA with a file of the folder, between two runs. Models of the folder are loaded
+        /// > again for the accelerator that it then is.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_ProgramBitstreamRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_ProgramBitstreamRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_ProgramBitstreamResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func programBitstream<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_ProgramBitstreamRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_ProgramBitstreamRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_ProgramBitstreamResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_ProgramBitstreamResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "RunModule" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: runs a model that is served, or a .vtab file that comes along and is forgotten afterwards.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_RunModuleRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_RunModuleRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_RunModuleResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func runModule<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_RunModuleRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_RunModuleRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_RunModuleResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_RunModuleResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "RunProgram" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: runs a program of a host compiler on memory of its own, once. It is verified first.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_RunProgramRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_RunProgramRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_RunProgramResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func runProgram<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_RunProgramRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_RunProgramRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_RunProgramResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_RunProgramResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
     }
 
@@ -220,6 +1123,10 @@ extension Vta_V1_Daemon {
         }
 
         /// Call the "Status" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > none
         ///
         /// - Parameters:
         ///   - request: A request containing a single `Vta_V1_StatusRequest` message.
@@ -248,6 +1155,245 @@ extension Vta_V1_Daemon {
                 onResponse: handleResponse
             )
         }
+
+        /// Call the "ListDevices" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_ListDevicesRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_ListDevicesRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_ListDevicesResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        internal func listDevices<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_ListDevicesRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_ListDevicesRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_ListDevicesResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_ListDevicesResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Vta_V1_Daemon.Method.ListDevices.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Drain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer: a device, or all, gets no more requests; answers when what it had is done. Other devices go on.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_DrainRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_DrainRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_DrainResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        internal func drain<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_DrainRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_DrainRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_DrainResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_DrainResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Vta_V1_Daemon.Method.Drain.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Undrain" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_UndrainRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_UndrainRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_UndrainResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        internal func undrain<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_UndrainRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_UndrainRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_UndrainResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_UndrainResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Vta_V1_Daemon.Method.Undrain.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ListBitstreams" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: those that are known for the daemon's boards, and those in its folder.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_ListBitstreamsRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_ListBitstreamsRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_ListBitstreamsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        internal func listBitstreams<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_ListBitstreamsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_ListBitstreamsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_ListBitstreamsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_ListBitstreamsResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Vta_V1_Daemon.Method.ListBitstreams.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ProgramBitstream" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > administer: configures a board's FPGA with a file of the folder, between two runs. Models of the folder are loaded
+        /// > again for the accelerator that it then is.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_ProgramBitstreamRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_ProgramBitstreamRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_ProgramBitstreamResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        internal func programBitstream<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_ProgramBitstreamRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_ProgramBitstreamRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_ProgramBitstreamResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_ProgramBitstreamResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Vta_V1_Daemon.Method.ProgramBitstream.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "RunModule" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: runs a model that is served, or a .vtab file that comes along and is forgotten afterwards.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_RunModuleRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_RunModuleRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_RunModuleResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        internal func runModule<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_RunModuleRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_RunModuleRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_RunModuleResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_RunModuleResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Vta_V1_Daemon.Method.RunModule.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "RunProgram" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > infer: runs a program of a host compiler on memory of its own, once. It is verified first.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Vta_V1_RunProgramRequest` message.
+        ///   - serializer: A serializer for `Vta_V1_RunProgramRequest` messages.
+        ///   - deserializer: A deserializer for `Vta_V1_RunProgramResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        internal func runProgram<Result>(
+            request: GRPCCore.ClientRequest<Vta_V1_RunProgramRequest>,
+            serializer: some GRPCCore.MessageSerializer<Vta_V1_RunProgramRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Vta_V1_RunProgramResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_RunProgramResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Vta_V1_Daemon.Method.RunProgram.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
     }
 }
 
@@ -255,6 +1401,10 @@ extension Vta_V1_Daemon {
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Vta_V1_Daemon.ClientProtocol {
     /// Call the "Status" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > none
     ///
     /// - Parameters:
     ///   - request: A request containing a single `Vta_V1_StatusRequest` message.
@@ -278,12 +1428,220 @@ extension Vta_V1_Daemon.ClientProtocol {
             onResponse: handleResponse
         )
     }
+
+    /// Call the "ListDevices" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > infer
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Vta_V1_ListDevicesRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func listDevices<Result>(
+        request: GRPCCore.ClientRequest<Vta_V1_ListDevicesRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_ListDevicesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listDevices(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_ListDevicesRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_ListDevicesResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Drain" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > administer: a device, or all, gets no more requests; answers when what it had is done. Other devices go on.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Vta_V1_DrainRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func drain<Result>(
+        request: GRPCCore.ClientRequest<Vta_V1_DrainRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_DrainResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.drain(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_DrainRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_DrainResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Undrain" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > administer
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Vta_V1_UndrainRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func undrain<Result>(
+        request: GRPCCore.ClientRequest<Vta_V1_UndrainRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_UndrainResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.undrain(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_UndrainRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_UndrainResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListBitstreams" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > infer: those that are known for the daemon's boards, and those in its folder.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Vta_V1_ListBitstreamsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func listBitstreams<Result>(
+        request: GRPCCore.ClientRequest<Vta_V1_ListBitstreamsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_ListBitstreamsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.listBitstreams(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_ListBitstreamsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_ListBitstreamsResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ProgramBitstream" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > administer: configures a board's FPGA with a file of the folder, between two runs. Models of the folder are loaded
+    /// > again for the accelerator that it then is.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Vta_V1_ProgramBitstreamRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func programBitstream<Result>(
+        request: GRPCCore.ClientRequest<Vta_V1_ProgramBitstreamRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_ProgramBitstreamResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.programBitstream(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_ProgramBitstreamRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_ProgramBitstreamResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RunModule" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > infer: runs a model that is served, or a .vtab file that comes along and is forgotten afterwards.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Vta_V1_RunModuleRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func runModule<Result>(
+        request: GRPCCore.ClientRequest<Vta_V1_RunModuleRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_RunModuleResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.runModule(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_RunModuleRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_RunModuleResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RunProgram" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > infer: runs a program of a host compiler on memory of its own, once. It is verified first.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Vta_V1_RunProgramRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func runProgram<Result>(
+        request: GRPCCore.ClientRequest<Vta_V1_RunProgramRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_RunProgramResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.runProgram(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Vta_V1_RunProgramRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Vta_V1_RunProgramResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
 }
 
 // Helpers providing sugared APIs for 'ClientProtocol' methods.
 @available(macOS 15.0, iOS 18.0, watchOS 11.0, tvOS 18.0, visionOS 2.0, *)
 extension Vta_V1_Daemon.ClientProtocol {
     /// Call the "Status" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > none
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -306,6 +1664,238 @@ extension Vta_V1_Daemon.ClientProtocol {
             metadata: metadata
         )
         return try await self.status(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListDevices" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > infer
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func listDevices<Result>(
+        _ message: Vta_V1_ListDevicesRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_ListDevicesResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Vta_V1_ListDevicesRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listDevices(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Drain" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > administer: a device, or all, gets no more requests; answers when what it had is done. Other devices go on.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func drain<Result>(
+        _ message: Vta_V1_DrainRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_DrainResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Vta_V1_DrainRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.drain(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Undrain" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > administer
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func undrain<Result>(
+        _ message: Vta_V1_UndrainRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_UndrainResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Vta_V1_UndrainRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.undrain(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ListBitstreams" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > infer: those that are known for the daemon's boards, and those in its folder.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func listBitstreams<Result>(
+        _ message: Vta_V1_ListBitstreamsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_ListBitstreamsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Vta_V1_ListBitstreamsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.listBitstreams(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ProgramBitstream" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > administer: configures a board's FPGA with a file of the folder, between two runs. Models of the folder are loaded
+    /// > again for the accelerator that it then is.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func programBitstream<Result>(
+        _ message: Vta_V1_ProgramBitstreamRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_ProgramBitstreamResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Vta_V1_ProgramBitstreamRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.programBitstream(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RunModule" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > infer: runs a model that is served, or a .vtab file that comes along and is forgotten afterwards.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func runModule<Result>(
+        _ message: Vta_V1_RunModuleRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_RunModuleResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Vta_V1_RunModuleRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.runModule(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "RunProgram" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > infer: runs a program of a host compiler on memory of its own, once. It is verified first.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func runProgram<Result>(
+        _ message: Vta_V1_RunProgramRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Vta_V1_RunProgramResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Vta_V1_RunProgramRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.runProgram(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -8,8 +8,14 @@
 // For information on using the generated types, please see the documentation:
 //   https://github.com/apple/swift-protobuf/
 
-/// What vtad says about itself beyond the inference protocol.
+/// What vtad does beyond the inference protocol: devices, bitstreams, modules of host compilers, profiles, drain. A comment
+/// names the role that a call needs (Documentation/Service.md); INVALID_ARGUMENT, NOT_FOUND and the like carry one sentence.
 
+#if canImport(FoundationEssentials)
+internal import FoundationEssentials
+#else
+internal import Foundation
+#endif
 internal import SwiftProtobuf
 
 // If the compiler emits an error on this type, it is because this file
@@ -68,46 +74,102 @@ nonisolated struct Vta_V1_StatusResponse: Sendable {
   init() {}
 }
 
-nonisolated struct Vta_V1_Device: Sendable {
+nonisolated struct Vta_V1_Device: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// As it was asked for, e.g. `auto`.
-  var name: String = String()
+  var name: String {
+    get {_storage._name}
+    set {_uniqueStorage()._name = newValue}
+  }
 
   /// simulator, board, simulated board
-  var kind: String = String()
+  var kind: String {
+    get {_storage._kind}
+    set {_uniqueStorage()._kind = newValue}
+  }
 
   /// Empty: takes on the target of each model.
-  var target: String = String()
+  var target: String {
+    get {_storage._target}
+    set {_uniqueStorage()._target = newValue}
+  }
 
-  var state: String = String()
+  var state: String {
+    get {_storage._state}
+    set {_uniqueStorage()._state = newValue}
+  }
 
   /// What a user should know, e.g. that there is no board and the simulator serves.
-  var note: String = String()
+  var note: String {
+    get {_storage._note}
+    set {_uniqueStorage()._note = newValue}
+  }
 
   /// Of a board; absent for simulators.
   var hardware: Vta_V1_Hardware {
-    get {_hardware ?? Vta_V1_Hardware()}
-    set {_hardware = newValue}
+    get {_storage._hardware ?? Vta_V1_Hardware()}
+    set {_uniqueStorage()._hardware = newValue}
   }
   /// Returns true if `hardware` has been explicitly set.
-  var hasHardware: Bool {self._hardware != nil}
+  var hasHardware: Bool {_storage._hardware != nil}
   /// Clears the value of `hardware`. Subsequent reads from it will return its default value.
-  mutating func clearHardware() {self._hardware = nil}
+  mutating func clearHardware() {_uniqueStorage()._hardware = nil}
 
   /// A request that comes now is answered, if only by the simulator.
-  var serving: Bool = false
+  var serving: Bool {
+    get {_storage._serving}
+    set {_uniqueStorage()._serving = newValue}
+  }
 
   /// Resets after failures, since the start.
-  var recoveries: UInt64 = 0
+  var recoveries: UInt64 {
+    get {_storage._recoveries}
+    set {_uniqueStorage()._recoveries = newValue}
+  }
+
+  /// Of the accelerator's semantics, e.g. hls-001; empty: that of each model.
+  var profile: String {
+    get {_storage._profile}
+    set {_uniqueStorage()._profile = newValue}
+  }
+
+  /// Of the accelerator's sizes, e.g. 1x16_i8w8a32_15_15_18_17; empty: that of each model.
+  var configuration: String {
+    get {_storage._configuration}
+    set {_uniqueStorage()._configuration = newValue}
+  }
+
+  /// Failures of the hardware since the start, and the last one.
+  var faults: UInt64 {
+    get {_storage._faults}
+    set {_uniqueStorage()._faults = newValue}
+  }
+
+  var lastFault: String {
+    get {_storage._lastFault}
+    set {_uniqueStorage()._lastFault = newValue}
+  }
+
+  /// Gets no more requests.
+  var drained: Bool {
+    get {_storage._drained}
+    set {_uniqueStorage()._drained = newValue}
+  }
+
+  /// That wait for it or run.
+  var requests: UInt32 {
+    get {_storage._requests}
+    set {_uniqueStorage()._requests = newValue}
+  }
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
   init() {}
 
-  fileprivate var _hardware: Vta_V1_Hardware? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 nonisolated struct Vta_V1_Hardware: Sendable {
@@ -129,6 +191,466 @@ nonisolated struct Vta_V1_Hardware: Sendable {
   var coherency: String = String()
 
   var coherencyReason: String = String()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_ListDevicesRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_ListDevicesResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var devices: [Vta_V1_Device] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_DrainRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Empty: all.
+  var device: String = String()
+
+  /// How long to wait for requests that are there; 0: not at all.
+  var timeoutMs: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_DrainResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Requests that still wait or run.
+  var requests: UInt32 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_UndrainRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Empty: all.
+  var device: String = String()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_UndrainResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_ListBitstreamsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_ListBitstreamsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var bitstreams: [Vta_V1_Bitstream] = []
+
+  var folder: String = String()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_Bitstream: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// In the folder; empty: it is not there.
+  var file: String = String()
+
+  /// What the catalogue calls it; empty: it is in none.
+  var title: String = String()
+
+  var boards: [String] = []
+
+  /// The accelerator that it makes, as of Device.
+  var target: String = String()
+
+  var sha256: String = String()
+
+  /// Why the file can't be used; empty: it can.
+  var problem: String = String()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_ProgramBitstreamRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// A file of the folder, without a path.
+  var file: String = String()
+
+  /// Empty: the only board that there is.
+  var device: String = String()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_ProgramBitstreamResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var device: Vta_V1_Device {
+    get {_device ?? Vta_V1_Device()}
+    set {_device = newValue}
+  }
+  /// Returns true if `device` has been explicitly set.
+  var hasDevice: Bool {self._device != nil}
+  /// Clears the value of `device`. Subsequent reads from it will return its default value.
+  mutating func clearDevice() {self._device = nil}
+
+  /// Models of the folder that the accelerator now runs, and those that it does not.
+  var modelsReady: UInt32 = 0
+
+  var modelsUnavailable: UInt32 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _device: Vta_V1_Device? = nil
+}
+
+/// Elements row by row, little-endian.
+nonisolated struct Vta_V1_Tensor: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var name: String = String()
+
+  /// BOOL, INT8 … FP64
+  var datatype: String = String()
+
+  var shape: [Int64] = []
+
+  var contents: Data = Data()
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_RunModuleRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var source: Vta_V1_RunModuleRequest.OneOf_Source? = nil
+
+  /// A model that is served, or that this connection submitted.
+  var model: String {
+    get {
+      if case .model(let v)? = source {return v}
+      return String()
+    }
+    set {source = .model(newValue)}
+  }
+
+  /// A .vtab file.
+  var module: Data {
+    get {
+      if case .module(let v)? = source {return v}
+      return Data()
+    }
+    set {source = .module(newValue)}
+  }
+
+  /// Of the model; empty: the highest.
+  var version: String = String()
+
+  var inputs: [Vta_V1_Tensor] = []
+
+  /// Empty: any that can run it.
+  var device: String = String()
+
+  var profile: Bool = false
+
+  /// Waiting included; 0: what the configuration allows, which is also the most.
+  var timeoutUs: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum OneOf_Source: Equatable, Sendable {
+    /// A model that is served, or that this connection submitted.
+    case model(String)
+    /// A .vtab file.
+    case module(Data)
+
+  }
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_RunModuleResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var outputs: [Vta_V1_Tensor] = []
+
+  var device: String = String()
+
+  /// Why the simulator answered instead of the device; empty: it did not.
+  var fallback: String = String()
+
+  var queueNs: UInt64 = 0
+
+  /// Programs on the accelerator.
+  var deviceNs: UInt64 = 0
+
+  /// Everything else of the run.
+  var hostNs: UInt64 = 0
+
+  /// In their order; empty unless profile was set.
+  var steps: [Vta_V1_StepProfile] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_StepProfile: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// e.g. `quantize image`
+  var name: String = String()
+
+  /// device or host
+  var place: String = String()
+
+  /// How often it was taken, once for each group of BATCH samples, and all of that together.
+  var count: UInt32 = 0
+
+  var ns: UInt64 = 0
+
+  /// Of a program.
+  var layers: [Vta_V1_LayerProfile] = []
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_LayerProfile: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var name: String = String()
+
+  /// ONNX operators that it stands for.
+  var op: String = String()
+
+  var instructions: UInt64 = 0
+
+  var gemmSteps: UInt64 = 0
+
+  var aluSteps: UInt64 = 0
+
+  var dramBytes: UInt64 = 0
+
+  /// Of one pass, from runs of the program's beginnings; absent in hardware, where a program can't be cut.
+  var ns: UInt64 {
+    get {_ns ?? 0}
+    set {_ns = newValue}
+  }
+  /// Returns true if `ns` has been explicitly set.
+  var hasNs: Bool {self._ns != nil}
+  /// Clears the value of `ns`. Subsequent reads from it will return its default value.
+  mutating func clearNs() {self._ns = nil}
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+
+  fileprivate var _ns: UInt64? = nil
+}
+
+nonisolated struct Vta_V1_RunProgramRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// What the program is made for: a target's name, e.g. ultra96; or a profile and a configuration, as of Device.
+  var target: String = String()
+
+  var profile: String = String()
+
+  var configuration: String = String()
+
+  /// Memory of the program.
+  var buffers: [Vta_V1_Buffer] = []
+
+  /// 16 bytes each; the last is FINISH. Where an address belongs, dram_base is 0.
+  var instructions: Data = Data()
+
+  var relocations: [Vta_V1_Relocation] = []
+
+  /// Empty: any that can run it.
+  var device: String = String()
+
+  /// Waiting included; 0: what the configuration allows, which is also the most.
+  var timeoutUs: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_Buffer: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var name: String = String()
+
+  var role: Vta_V1_Buffer.Role = .workspace
+
+  /// At the start; zeros follow.
+  var contents: Data = Data()
+
+  /// 0: as many as the contents.
+  var byteSize: UInt64 = 0
+
+  /// Send back what it holds after the run.
+  var returned: Bool = false
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  nonisolated enum Role: SwiftProtobuf.Enum, Swift.CaseIterable {
+    typealias RawValue = Int
+
+    /// Read and written.
+    case workspace // = 0
+
+    /// Read only.
+    case constant // = 1
+
+    /// Read only, by LOAD UOP.
+    case microOps // = 2
+    case UNRECOGNIZED(Int)
+
+    init() {
+      self = .workspace
+    }
+
+    init?(rawValue: Int) {
+      switch rawValue {
+      case 0: self = .workspace
+      case 1: self = .constant
+      case 2: self = .microOps
+      default: self = .UNRECOGNIZED(rawValue)
+      }
+    }
+
+    var rawValue: Int {
+      switch self {
+      case .workspace: return 0
+      case .constant: return 1
+      case .microOps: return 2
+      case .UNRECOGNIZED(let i): return i
+      }
+    }
+
+    // The compiler won't synthesize support with the UNRECOGNIZED case.
+    static let allCases: [Vta_V1_Buffer.Role] = [
+      .workspace,
+      .constant,
+      .microOps,
+    ]
+
+  }
+
+  init() {}
+}
+
+/// dram_base of an instruction := (address of the buffer + byte_offset) / bytes of one element.
+nonisolated struct Vta_V1_Relocation: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  var instruction: UInt32 = 0
+
+  var buffer: UInt32 = 0
+
+  var byteOffset: UInt64 = 0
+
+  var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  init() {}
+}
+
+nonisolated struct Vta_V1_RunProgramResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Those that were to be returned, in their order; only name and contents are filled in.
+  var buffers: [Vta_V1_Buffer] = []
+
+  var device: String = String()
+
+  var instructions: UInt64 = 0
+
+  var queueNs: UInt64 = 0
+
+  var deviceNs: UInt64 = 0
 
   var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -240,68 +762,160 @@ nonisolated extension Vta_V1_StatusResponse: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension Vta_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   static let protoMessageName: String = _protobuf_package + ".Device"
-  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}target\0\u{1}state\0\u{1}note\0\u{1}hardware\0\u{1}serving\0\u{1}recoveries\0")
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}kind\0\u{1}target\0\u{1}state\0\u{1}note\0\u{1}hardware\0\u{1}serving\0\u{1}recoveries\0\u{1}profile\0\u{1}configuration\0\u{1}faults\0\u{3}last_fault\0\u{1}drained\0\u{1}requests\0")
+
+  fileprivate class _StorageClass {
+    var _name: String = String()
+    var _kind: String = String()
+    var _target: String = String()
+    var _state: String = String()
+    var _note: String = String()
+    var _hardware: Vta_V1_Hardware? = nil
+    var _serving: Bool = false
+    var _recoveries: UInt64 = 0
+    var _profile: String = String()
+    var _configuration: String = String()
+    var _faults: UInt64 = 0
+    var _lastFault: String = String()
+    var _drained: Bool = false
+    var _requests: UInt32 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _name = source._name
+      _kind = source._kind
+      _target = source._target
+      _state = source._state
+      _note = source._note
+      _hardware = source._hardware
+      _serving = source._serving
+      _recoveries = source._recoveries
+      _profile = source._profile
+      _configuration = source._configuration
+      _faults = source._faults
+      _lastFault = source._lastFault
+      _drained = source._drained
+      _requests = source._requests
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeSingularStringField(value: &self.kind) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.target) }()
-      case 4: try { try decoder.decodeSingularStringField(value: &self.state) }()
-      case 5: try { try decoder.decodeSingularStringField(value: &self.note) }()
-      case 6: try { try decoder.decodeSingularMessageField(value: &self._hardware) }()
-      case 7: try { try decoder.decodeSingularBoolField(value: &self.serving) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.recoveries) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._name) }()
+        case 2: try { try decoder.decodeSingularStringField(value: &_storage._kind) }()
+        case 3: try { try decoder.decodeSingularStringField(value: &_storage._target) }()
+        case 4: try { try decoder.decodeSingularStringField(value: &_storage._state) }()
+        case 5: try { try decoder.decodeSingularStringField(value: &_storage._note) }()
+        case 6: try { try decoder.decodeSingularMessageField(value: &_storage._hardware) }()
+        case 7: try { try decoder.decodeSingularBoolField(value: &_storage._serving) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._recoveries) }()
+        case 9: try { try decoder.decodeSingularStringField(value: &_storage._profile) }()
+        case 10: try { try decoder.decodeSingularStringField(value: &_storage._configuration) }()
+        case 11: try { try decoder.decodeSingularUInt64Field(value: &_storage._faults) }()
+        case 12: try { try decoder.decodeSingularStringField(value: &_storage._lastFault) }()
+        case 13: try { try decoder.decodeSingularBoolField(value: &_storage._drained) }()
+        case 14: try { try decoder.decodeSingularUInt32Field(value: &_storage._requests) }()
+        default: break
+        }
       }
     }
   }
 
   func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
-    }
-    if !self.kind.isEmpty {
-      try visitor.visitSingularStringField(value: self.kind, fieldNumber: 2)
-    }
-    if !self.target.isEmpty {
-      try visitor.visitSingularStringField(value: self.target, fieldNumber: 3)
-    }
-    if !self.state.isEmpty {
-      try visitor.visitSingularStringField(value: self.state, fieldNumber: 4)
-    }
-    if !self.note.isEmpty {
-      try visitor.visitSingularStringField(value: self.note, fieldNumber: 5)
-    }
-    try { if let v = self._hardware {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
-    } }()
-    if self.serving != false {
-      try visitor.visitSingularBoolField(value: self.serving, fieldNumber: 7)
-    }
-    if self.recoveries != 0 {
-      try visitor.visitSingularUInt64Field(value: self.recoveries, fieldNumber: 8)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._name.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._name, fieldNumber: 1)
+      }
+      if !_storage._kind.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._kind, fieldNumber: 2)
+      }
+      if !_storage._target.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._target, fieldNumber: 3)
+      }
+      if !_storage._state.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._state, fieldNumber: 4)
+      }
+      if !_storage._note.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._note, fieldNumber: 5)
+      }
+      try { if let v = _storage._hardware {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+      } }()
+      if _storage._serving != false {
+        try visitor.visitSingularBoolField(value: _storage._serving, fieldNumber: 7)
+      }
+      if _storage._recoveries != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._recoveries, fieldNumber: 8)
+      }
+      if !_storage._profile.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._profile, fieldNumber: 9)
+      }
+      if !_storage._configuration.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._configuration, fieldNumber: 10)
+      }
+      if _storage._faults != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._faults, fieldNumber: 11)
+      }
+      if !_storage._lastFault.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._lastFault, fieldNumber: 12)
+      }
+      if _storage._drained != false {
+        try visitor.visitSingularBoolField(value: _storage._drained, fieldNumber: 13)
+      }
+      if _storage._requests != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._requests, fieldNumber: 14)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   static func ==(lhs: Vta_V1_Device, rhs: Vta_V1_Device) -> Bool {
-    if lhs.name != rhs.name {return false}
-    if lhs.kind != rhs.kind {return false}
-    if lhs.target != rhs.target {return false}
-    if lhs.state != rhs.state {return false}
-    if lhs.note != rhs.note {return false}
-    if lhs._hardware != rhs._hardware {return false}
-    if lhs.serving != rhs.serving {return false}
-    if lhs.recoveries != rhs.recoveries {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._name != rhs_storage._name {return false}
+        if _storage._kind != rhs_storage._kind {return false}
+        if _storage._target != rhs_storage._target {return false}
+        if _storage._state != rhs_storage._state {return false}
+        if _storage._note != rhs_storage._note {return false}
+        if _storage._hardware != rhs_storage._hardware {return false}
+        if _storage._serving != rhs_storage._serving {return false}
+        if _storage._recoveries != rhs_storage._recoveries {return false}
+        if _storage._profile != rhs_storage._profile {return false}
+        if _storage._configuration != rhs_storage._configuration {return false}
+        if _storage._faults != rhs_storage._faults {return false}
+        if _storage._lastFault != rhs_storage._lastFault {return false}
+        if _storage._drained != rhs_storage._drained {return false}
+        if _storage._requests != rhs_storage._requests {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -357,6 +971,867 @@ nonisolated extension Vta_V1_Hardware: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs.memoryBytes != rhs.memoryBytes {return false}
     if lhs.coherency != rhs.coherency {return false}
     if lhs.coherencyReason != rhs.coherencyReason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_ListDevicesRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ListDevicesRequest"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_ListDevicesRequest, rhs: Vta_V1_ListDevicesRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_ListDevicesResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ListDevicesResponse"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}devices\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.devices) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.devices.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.devices, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_ListDevicesResponse, rhs: Vta_V1_ListDevicesResponse) -> Bool {
+    if lhs.devices != rhs.devices {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_DrainRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".DrainRequest"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}device\0\u{3}timeout_ms\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.timeoutMs) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 1)
+    }
+    if self.timeoutMs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.timeoutMs, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_DrainRequest, rhs: Vta_V1_DrainRequest) -> Bool {
+    if lhs.device != rhs.device {return false}
+    if lhs.timeoutMs != rhs.timeoutMs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_DrainResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".DrainResponse"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}requests\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.requests) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.requests != 0 {
+      try visitor.visitSingularUInt32Field(value: self.requests, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_DrainResponse, rhs: Vta_V1_DrainResponse) -> Bool {
+    if lhs.requests != rhs.requests {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_UndrainRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".UndrainRequest"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}device\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_UndrainRequest, rhs: Vta_V1_UndrainRequest) -> Bool {
+    if lhs.device != rhs.device {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_UndrainResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".UndrainResponse"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_UndrainResponse, rhs: Vta_V1_UndrainResponse) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_ListBitstreamsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ListBitstreamsRequest"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_ListBitstreamsRequest, rhs: Vta_V1_ListBitstreamsRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_ListBitstreamsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ListBitstreamsResponse"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}bitstreams\0\u{1}folder\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.bitstreams) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.folder) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.bitstreams.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.bitstreams, fieldNumber: 1)
+    }
+    if !self.folder.isEmpty {
+      try visitor.visitSingularStringField(value: self.folder, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_ListBitstreamsResponse, rhs: Vta_V1_ListBitstreamsResponse) -> Bool {
+    if lhs.bitstreams != rhs.bitstreams {return false}
+    if lhs.folder != rhs.folder {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_Bitstream: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Bitstream"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}file\0\u{1}title\0\u{1}boards\0\u{1}target\0\u{1}sha256\0\u{1}problem\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.file) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.title) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.boards) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.target) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.sha256) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.problem) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.file.isEmpty {
+      try visitor.visitSingularStringField(value: self.file, fieldNumber: 1)
+    }
+    if !self.title.isEmpty {
+      try visitor.visitSingularStringField(value: self.title, fieldNumber: 2)
+    }
+    if !self.boards.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.boards, fieldNumber: 3)
+    }
+    if !self.target.isEmpty {
+      try visitor.visitSingularStringField(value: self.target, fieldNumber: 4)
+    }
+    if !self.sha256.isEmpty {
+      try visitor.visitSingularStringField(value: self.sha256, fieldNumber: 5)
+    }
+    if !self.problem.isEmpty {
+      try visitor.visitSingularStringField(value: self.problem, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_Bitstream, rhs: Vta_V1_Bitstream) -> Bool {
+    if lhs.file != rhs.file {return false}
+    if lhs.title != rhs.title {return false}
+    if lhs.boards != rhs.boards {return false}
+    if lhs.target != rhs.target {return false}
+    if lhs.sha256 != rhs.sha256 {return false}
+    if lhs.problem != rhs.problem {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_ProgramBitstreamRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ProgramBitstreamRequest"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}file\0\u{1}device\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.file) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.file.isEmpty {
+      try visitor.visitSingularStringField(value: self.file, fieldNumber: 1)
+    }
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_ProgramBitstreamRequest, rhs: Vta_V1_ProgramBitstreamRequest) -> Bool {
+    if lhs.file != rhs.file {return false}
+    if lhs.device != rhs.device {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_ProgramBitstreamResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".ProgramBitstreamResponse"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}device\0\u{3}models_ready\0\u{3}models_unavailable\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._device) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.modelsReady) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.modelsUnavailable) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._device {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.modelsReady != 0 {
+      try visitor.visitSingularUInt32Field(value: self.modelsReady, fieldNumber: 2)
+    }
+    if self.modelsUnavailable != 0 {
+      try visitor.visitSingularUInt32Field(value: self.modelsUnavailable, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_ProgramBitstreamResponse, rhs: Vta_V1_ProgramBitstreamResponse) -> Bool {
+    if lhs._device != rhs._device {return false}
+    if lhs.modelsReady != rhs.modelsReady {return false}
+    if lhs.modelsUnavailable != rhs.modelsUnavailable {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_Tensor: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Tensor"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}datatype\0\u{1}shape\0\u{1}contents\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.datatype) }()
+      case 3: try { try decoder.decodeRepeatedInt64Field(value: &self.shape) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.contents) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.datatype.isEmpty {
+      try visitor.visitSingularStringField(value: self.datatype, fieldNumber: 2)
+    }
+    if !self.shape.isEmpty {
+      try visitor.visitPackedInt64Field(value: self.shape, fieldNumber: 3)
+    }
+    if !self.contents.isEmpty {
+      try visitor.visitSingularBytesField(value: self.contents, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_Tensor, rhs: Vta_V1_Tensor) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.datatype != rhs.datatype {return false}
+    if lhs.shape != rhs.shape {return false}
+    if lhs.contents != rhs.contents {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_RunModuleRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".RunModuleRequest"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}model\0\u{1}module\0\u{1}version\0\u{1}inputs\0\u{1}device\0\u{1}profile\0\u{3}timeout_us\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: String?
+        try decoder.decodeSingularStringField(value: &v)
+        if let v = v {
+          if self.source != nil {try decoder.handleConflictingOneOf()}
+          self.source = .model(v)
+        }
+      }()
+      case 2: try {
+        var v: Data?
+        try decoder.decodeSingularBytesField(value: &v)
+        if let v = v {
+          if self.source != nil {try decoder.handleConflictingOneOf()}
+          self.source = .module(v)
+        }
+      }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.version) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.inputs) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self.profile) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.timeoutUs) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.source {
+    case .model?: try {
+      guard case .model(let v)? = self.source else { preconditionFailure() }
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    }()
+    case .module?: try {
+      guard case .module(let v)? = self.source else { preconditionFailure() }
+      try visitor.visitSingularBytesField(value: v, fieldNumber: 2)
+    }()
+    case nil: break
+    }
+    if !self.version.isEmpty {
+      try visitor.visitSingularStringField(value: self.version, fieldNumber: 3)
+    }
+    if !self.inputs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.inputs, fieldNumber: 4)
+    }
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 5)
+    }
+    if self.profile != false {
+      try visitor.visitSingularBoolField(value: self.profile, fieldNumber: 6)
+    }
+    if self.timeoutUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.timeoutUs, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_RunModuleRequest, rhs: Vta_V1_RunModuleRequest) -> Bool {
+    if lhs.source != rhs.source {return false}
+    if lhs.version != rhs.version {return false}
+    if lhs.inputs != rhs.inputs {return false}
+    if lhs.device != rhs.device {return false}
+    if lhs.profile != rhs.profile {return false}
+    if lhs.timeoutUs != rhs.timeoutUs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_RunModuleResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".RunModuleResponse"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}outputs\0\u{1}device\0\u{1}fallback\0\u{3}queue_ns\0\u{3}device_ns\0\u{3}host_ns\0\u{1}steps\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.outputs) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.fallback) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.queueNs) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.deviceNs) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.hostNs) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.steps) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.outputs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.outputs, fieldNumber: 1)
+    }
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 2)
+    }
+    if !self.fallback.isEmpty {
+      try visitor.visitSingularStringField(value: self.fallback, fieldNumber: 3)
+    }
+    if self.queueNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.queueNs, fieldNumber: 4)
+    }
+    if self.deviceNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deviceNs, fieldNumber: 5)
+    }
+    if self.hostNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.hostNs, fieldNumber: 6)
+    }
+    if !self.steps.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.steps, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_RunModuleResponse, rhs: Vta_V1_RunModuleResponse) -> Bool {
+    if lhs.outputs != rhs.outputs {return false}
+    if lhs.device != rhs.device {return false}
+    if lhs.fallback != rhs.fallback {return false}
+    if lhs.queueNs != rhs.queueNs {return false}
+    if lhs.deviceNs != rhs.deviceNs {return false}
+    if lhs.hostNs != rhs.hostNs {return false}
+    if lhs.steps != rhs.steps {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_StepProfile: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".StepProfile"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}place\0\u{1}count\0\u{1}ns\0\u{1}layers\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.place) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.count) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.ns) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.layers) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.place.isEmpty {
+      try visitor.visitSingularStringField(value: self.place, fieldNumber: 2)
+    }
+    if self.count != 0 {
+      try visitor.visitSingularUInt32Field(value: self.count, fieldNumber: 3)
+    }
+    if self.ns != 0 {
+      try visitor.visitSingularUInt64Field(value: self.ns, fieldNumber: 4)
+    }
+    if !self.layers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.layers, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_StepProfile, rhs: Vta_V1_StepProfile) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.place != rhs.place {return false}
+    if lhs.count != rhs.count {return false}
+    if lhs.ns != rhs.ns {return false}
+    if lhs.layers != rhs.layers {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_LayerProfile: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".LayerProfile"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}op\0\u{1}instructions\0\u{3}gemm_steps\0\u{3}alu_steps\0\u{3}dram_bytes\0\u{1}ns\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.op) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.instructions) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.gemmSteps) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.aluSteps) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.dramBytes) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self._ns) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.op.isEmpty {
+      try visitor.visitSingularStringField(value: self.op, fieldNumber: 2)
+    }
+    if self.instructions != 0 {
+      try visitor.visitSingularUInt64Field(value: self.instructions, fieldNumber: 3)
+    }
+    if self.gemmSteps != 0 {
+      try visitor.visitSingularUInt64Field(value: self.gemmSteps, fieldNumber: 4)
+    }
+    if self.aluSteps != 0 {
+      try visitor.visitSingularUInt64Field(value: self.aluSteps, fieldNumber: 5)
+    }
+    if self.dramBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.dramBytes, fieldNumber: 6)
+    }
+    try { if let v = self._ns {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 7)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_LayerProfile, rhs: Vta_V1_LayerProfile) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.op != rhs.op {return false}
+    if lhs.instructions != rhs.instructions {return false}
+    if lhs.gemmSteps != rhs.gemmSteps {return false}
+    if lhs.aluSteps != rhs.aluSteps {return false}
+    if lhs.dramBytes != rhs.dramBytes {return false}
+    if lhs._ns != rhs._ns {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_RunProgramRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".RunProgramRequest"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}target\0\u{1}profile\0\u{1}configuration\0\u{1}buffers\0\u{1}instructions\0\u{1}relocations\0\u{1}device\0\u{3}timeout_us\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.target) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.profile) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.configuration) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.buffers) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.instructions) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.relocations) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.timeoutUs) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.target.isEmpty {
+      try visitor.visitSingularStringField(value: self.target, fieldNumber: 1)
+    }
+    if !self.profile.isEmpty {
+      try visitor.visitSingularStringField(value: self.profile, fieldNumber: 2)
+    }
+    if !self.configuration.isEmpty {
+      try visitor.visitSingularStringField(value: self.configuration, fieldNumber: 3)
+    }
+    if !self.buffers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.buffers, fieldNumber: 4)
+    }
+    if !self.instructions.isEmpty {
+      try visitor.visitSingularBytesField(value: self.instructions, fieldNumber: 5)
+    }
+    if !self.relocations.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.relocations, fieldNumber: 6)
+    }
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 7)
+    }
+    if self.timeoutUs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.timeoutUs, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_RunProgramRequest, rhs: Vta_V1_RunProgramRequest) -> Bool {
+    if lhs.target != rhs.target {return false}
+    if lhs.profile != rhs.profile {return false}
+    if lhs.configuration != rhs.configuration {return false}
+    if lhs.buffers != rhs.buffers {return false}
+    if lhs.instructions != rhs.instructions {return false}
+    if lhs.relocations != rhs.relocations {return false}
+    if lhs.device != rhs.device {return false}
+    if lhs.timeoutUs != rhs.timeoutUs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_Buffer: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Buffer"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}role\0\u{1}contents\0\u{3}byte_size\0\u{1}returned\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.role) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.contents) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.byteSize) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.returned) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if self.role != .workspace {
+      try visitor.visitSingularEnumField(value: self.role, fieldNumber: 2)
+    }
+    if !self.contents.isEmpty {
+      try visitor.visitSingularBytesField(value: self.contents, fieldNumber: 3)
+    }
+    if self.byteSize != 0 {
+      try visitor.visitSingularUInt64Field(value: self.byteSize, fieldNumber: 4)
+    }
+    if self.returned != false {
+      try visitor.visitSingularBoolField(value: self.returned, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_Buffer, rhs: Vta_V1_Buffer) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.role != rhs.role {return false}
+    if lhs.contents != rhs.contents {return false}
+    if lhs.byteSize != rhs.byteSize {return false}
+    if lhs.returned != rhs.returned {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_Buffer.Role: SwiftProtobuf._ProtoNameProviding {
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0WORKSPACE\0\u{1}CONSTANT\0\u{1}MICRO_OPS\0")
+}
+
+nonisolated extension Vta_V1_Relocation: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".Relocation"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}instruction\0\u{1}buffer\0\u{3}byte_offset\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.instruction) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.buffer) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.byteOffset) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.instruction != 0 {
+      try visitor.visitSingularUInt32Field(value: self.instruction, fieldNumber: 1)
+    }
+    if self.buffer != 0 {
+      try visitor.visitSingularUInt32Field(value: self.buffer, fieldNumber: 2)
+    }
+    if self.byteOffset != 0 {
+      try visitor.visitSingularUInt64Field(value: self.byteOffset, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_Relocation, rhs: Vta_V1_Relocation) -> Bool {
+    if lhs.instruction != rhs.instruction {return false}
+    if lhs.buffer != rhs.buffer {return false}
+    if lhs.byteOffset != rhs.byteOffset {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Vta_V1_RunProgramResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  static let protoMessageName: String = _protobuf_package + ".RunProgramResponse"
+  static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}buffers\0\u{1}device\0\u{1}instructions\0\u{3}queue_ns\0\u{3}device_ns\0")
+
+  mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.buffers) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.device) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.instructions) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.queueNs) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.deviceNs) }()
+      default: break
+      }
+    }
+  }
+
+  func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.buffers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.buffers, fieldNumber: 1)
+    }
+    if !self.device.isEmpty {
+      try visitor.visitSingularStringField(value: self.device, fieldNumber: 2)
+    }
+    if self.instructions != 0 {
+      try visitor.visitSingularUInt64Field(value: self.instructions, fieldNumber: 3)
+    }
+    if self.queueNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.queueNs, fieldNumber: 4)
+    }
+    if self.deviceNs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deviceNs, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  static func ==(lhs: Vta_V1_RunProgramResponse, rhs: Vta_V1_RunProgramResponse) -> Bool {
+    if lhs.buffers != rhs.buffers {return false}
+    if lhs.device != rhs.device {return false}
+    if lhs.instructions != rhs.instructions {return false}
+    if lhs.queueNs != rhs.queueNs {return false}
+    if lhs.deviceNs != rhs.deviceNs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -43,7 +43,7 @@ extension InferenceProtocol {
   ) async throws -> Inference_ModelInferResponse {
     let parameters = RequestParameters(request.parameters, of: "the request")
     try parameters.refuse("sequence_id", feature: "sequences")
-    let deadline = try deadline(parameters)
+    let deadline = deadline(microseconds: try parameters.number("timeout"))
     let module = model.module
     let outputs = try InferenceOutputs(request, of: module, regions: regions, caller: caller)
     let inputs = try InferenceInputs.tensors(of: request, for: module, regions: regions, caller: caller)
@@ -81,8 +81,8 @@ extension InferenceProtocol {
   }
 
   /// The request's own `timeout` in microseconds, at most what the configuration allows.
-  private func deadline(_ parameters: RequestParameters) throws(ServiceError) -> Duration? {
-    guard let timeout = try parameters.number("timeout"), timeout > 0 else { return live.runDeadline }
+  func deadline(microseconds timeout: UInt64?) -> Duration? {
+    guard let timeout, timeout > 0 else { return live.runDeadline }
     let own = Duration.microseconds(Int64(clamping: min(timeout, 1 << 50)))
     return live.runDeadline.map { min($0, own) } ?? own
   }
@@ -96,7 +96,7 @@ extension InferenceProtocol {
       "trace",
       metadata: [
         "model": "\(model.name)", "version": "\(model.version)", "request": "\(request.id)",
-        "caller": "\(caller)", "queue_us": "\(microseconds(times.queue))",
+        "caller": .stringConvertible(caller), "queue_us": "\(microseconds(times.queue))",
         "input_us": "\(microseconds(times.input))", "compute_us": "\(microseconds(times.compute))",
         "output_us": "\(microseconds(times.output))", "whole_us": "\(microseconds(times.whole))",
       ])

@@ -25,7 +25,7 @@ struct InferenceProtocol: Sendable {
   /// New requests can be answered.
   var isReady: Bool {
     get async {
-      await models.isReady && devices.contains { $0.isServing } && !drain.hasBegun
+      await models.isReady && devices.contains { $0.isServing } && !drain.hasBegun && !dispatcher.isDrained
     }
   }
 

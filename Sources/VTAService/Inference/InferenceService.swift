@@ -2,11 +2,12 @@ internal import GRPCCore
 internal import SwiftProtobuf
 
 /// The Open Inference Protocol over gRPC.
-struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol {
+struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol, CallAnswering {
   /// Requests of one stream that are worked on at the same time; more wait in the stream.
   static let streamRequests = 16
 
   let core: InferenceProtocol
+  var drain: Drain { core.drain }
 
   func serverLive(
     request: ServerRequest<Inference_ServerLiveRequest>, context: ServerContext
@@ -134,17 +135,6 @@ struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol {
 }
 
 extension InferenceService {
-  /// Answers a call, or refuses it with the status and sentence that belong to the error.
-  private func reply<Input, Output>(
-    to request: ServerRequest<Input>, _ body: (Input, Caller) async throws -> Output
-  ) async throws -> ServerResponse<Output> {
-    do {
-      return ServerResponse(message: try await body(request.message, Caller(request.metadata)))
-    } catch {
-      throw RPCError(ServiceError(error))
-    }
-  }
-
   /// An error is an answer: it ends its request, not the stream.
   private func answer(
     _ message: Inference_ModelInferRequest, for caller: Caller
@@ -160,21 +150,5 @@ extension InferenceService {
       answer.inferResponse.parameters["triton_final_response"] = .with { $0.boolParam = true }
     }
     return answer
-  }
-
-  /// Gives up the work when the client leaves or its deadline passes, but not when the daemon drains.
-  private func untilClientLeaves<Output: Sendable>(
-    _ body: @escaping @Sendable () async throws -> Output
-  ) async throws -> Output {
-    let work = Task(operation: body)
-    return try await withRPCCancellationHandler {
-      try await withTaskCancellationHandler {
-        try await work.value
-      } onCancel: {
-        work.cancel()
-      }
-    } onCancelRPC: { [drain = core.drain] in
-      if !drain.hasBegun { work.cancel() }
-    }
   }
 }

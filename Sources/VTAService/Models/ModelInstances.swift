@@ -1,3 +1,4 @@
+internal import VTA
 internal import VTAModule
 internal import VTARuntime
 
@@ -10,6 +11,18 @@ final class ModelInstances: Sendable {
   init(module: Module, byDevice: [Int: LoadedModel]) {
     self.module = module
     self.byDevice = byDevice
+  }
+
+  /// On one device alone.
+  /// - Throws: ``ServiceError`` if that device did not take the module.
+  func on(_ device: Int, named name: String) throws(ServiceError) -> ModelInstances {
+    guard let model = byDevice[device] else {
+      throw ServiceError(
+        .failedPrecondition,
+        "the device \(name) does not take this model, compiled for \(module.target.description); compile it for the device"
+      )
+    }
+    return ModelInstances(module: module, byDevice: [device: model])
   }
 
   /// On all devices together.

@@ -34,6 +34,9 @@ actor ModelLoading {
     return file
   }
 
+  /// Whoever loads a model that somebody has gets a new one.
+  func forgetAll() { resident = [:] }
+
   func load(_ file: ModuleFile) async throws -> ModelInstances {
     if let model = resident[file.digest]?.model { return model }
     if let task = pending[file.digest] { return try await task.value }

@@ -189,7 +189,7 @@ extension ModelStore {
     guard !candidates.isEmpty else {
       throw ServiceError(.notFound, "the model folder has no model \(Self.quoted(name)); submit it as a file")
     }
-    logger.info("load", metadata: ["model": "\(name)", "caller": "\(caller)"])
+    logger.info("load", metadata: ["model": "\(name)", "caller": .stringConvertible(caller)])
     // Versions whose files are gone are gone. The others serve until they are replaced.
     let versions = Set(candidates.map(\.version))
     published[name] = published[name]?.filter { versions.contains($0.key) }
@@ -213,7 +213,7 @@ extension ModelStore {
         .notFound, "there is no model \(Self.quoted(name)) to unload; vtactl models lists those there are")
     }
     try caller.require(.administer, to: "unload models of the model folder")
-    logger.info("unload", metadata: ["model": "\(name)", "caller": "\(caller)"])
+    logger.info("unload", metadata: ["model": "\(name)", "caller": .stringConvertible(caller)])
     published[name] = entries.mapValues { entry in
       entry.isReady ? .unavailable("it was unloaded; load it to use it again") : entry
     }
@@ -228,7 +228,10 @@ extension ModelStore {
     }
     try ModelDirectory.check(name: name)
     logger.info(
-      "publish", metadata: ["model": "\(name)", "versions": "\(files.map(\.version))", "caller": "\(caller)"])
+      "publish",
+      metadata: [
+        "model": "\(name)", "versions": "\(files.map(\.version))", "caller": .stringConvertible(caller),
+      ])
     for file in files {
       // Held until it is published, so that it is not loaded twice.
       let model = try await loader.load(file.bytes)
@@ -267,6 +270,58 @@ extension ModelStore {
   }
 }
 
+// What a device can run has changed.
+extension ModelStore {
+  /// Loads the directory's models for what the devices are now.
+  func reload() async {
+    await loader.forgetAll()
+    // Their memory is free before it is needed again.
+    published = published.mapValues { versions in
+      versions.mapValues { _ in .unavailable("it is being loaded again; try again in a moment") }
+    }
+    await scan()
+  }
+}
+
+// What a call brings along.
+extension ModelStore {
+  /// Loads a file for as long as `body` takes.
+  nonisolated func withModel<Answer: Sendable>(
+    _ bytes: [UInt8], for caller: Caller, _ body: (ServedModel) async throws -> Answer
+  ) async throws -> Answer {
+    let file = try loader.read(bytes)
+    return try await withQuota(of: file.module.memoryByteCount, for: caller) {
+      let instances = try await loader.load(file)
+      return try await body(
+        ServedModel(
+          name: file.module.name, version: "1", versions: ["1"], instances: instances, record: ModelRecord()))
+    }
+  }
+
+  /// Counts device memory for the caller as one submitted model, for as long as `body` takes.
+  nonisolated func withQuota<Answer: Sendable>(
+    of bytes: UInt64, for caller: Caller, _ body: () async throws -> Answer
+  ) async throws -> Answer {
+    try await take(bytes, of: caller.user)
+    do {
+      let answer = try await body()
+      await giveBack(bytes, of: caller.user)
+      return answer
+    } catch {
+      await giveBack(bytes, of: caller.user)
+      throw error
+    }
+  }
+
+  private func take(_ bytes: UInt64, of user: Caller.User) throws(ServiceError) {
+    try usage.take(models: 1, bytes: bytes, for: user)
+  }
+
+  private func giveBack(_ bytes: UInt64, of user: Caller.User) {
+    usage.giveBack(models: 1, bytes: bytes, of: user)
+  }
+}
+
 // What clients submit.
 extension ModelStore {
   /// Loads versions of a model for the caller's connection alone, instead of what it submitted under the name before.
@@ -295,7 +350,8 @@ extension ModelStore {
     logger.info(
       "submitted",
       metadata: [
-        "model": "\(name)", "bytes": "\(files.reduce(0) { $0 + $1.bytes.count })", "caller": "\(caller)",
+        "model": "\(name)", "bytes": "\(files.reduce(0) { $0 + $1.bytes.count })",
+        "caller": .stringConvertible(caller),
       ])
   }
 

@@ -19,6 +19,21 @@ final class Dispatcher: Sendable {
     var deadline: Duration?
     /// How long it will probably run.
     var cost: Duration
+    var wantsProfile = false
+  }
+
+  /// What a request takes of the devices, whatever it does there.
+  struct Turn: Sendable {
+    /// Numbers of those that can do it.
+    let devices: [Int]
+    let user: User
+    var priority: UInt64 = 0
+    /// From now, waiting included; `nil`: none.
+    var deadline: Duration?
+    /// How long it will probably take.
+    var cost: Duration
+    /// Memory that it holds while it waits.
+    var bytes: Int
   }
 
   /// When a request that was let in learns that it runs, or that it never will.
@@ -34,6 +49,10 @@ final class Dispatcher: Sendable {
     var waiters: [UInt64: Waiter] = [:]
     /// Until when each run should be over, if it has a deadline, and its device.
     var runs: [UInt64: (device: Int, deadline: UInt64?)] = [:]
+    /// Get no more requests.
+    var drained: Set<Int> = []
+    /// Where each request that was let in may still run.
+    var places: [UInt64: [Int]] = [:]
   }
 
   let devices: [DeviceWorker]
@@ -69,48 +88,66 @@ final class Dispatcher: Sendable {
   /// - Returns: What the run gave, with the whole time that it waited.
   /// - Throws: ``ServiceError`` if it is refused or its time is over; what the device throws.
   func run(_ job: Job) async throws -> RunResult {
+    let turn = Turn(
+      devices: job.model.byDevice.keys.sorted(), user: job.user, priority: job.priority,
+      deadline: job.deadline, cost: job.cost, bytes: job.inputs.values.reduce(0) { $0 + $1.bytes.count })
+    return try await take(turn) { device, deadline, waited in
+      guard let model = job.model.byDevice[device] else {
+        throw ServiceError(.internal, "the model was sent to a device that doesn't have it")
+      }
+      var result = try await devices[device].run(
+        model, inputs: job.inputs, deadline: deadline, wantsProfile: job.wantsProfile)
+      result.timings.queue += waited
+      return result
+    }
+  }
+
+  /// - Parameter body: Gets the number of a device, what is left until the deadline, and the time that it waited.
+  /// - Throws: ``ServiceError`` if it is refused or its time is over; what `body` throws.
+  func take<Answer>(
+    _ turn: Turn, _ body: (Int, Duration?, Duration) async throws -> Answer
+  ) async throws -> Answer {
     let admitted = now
-    let id = try admit(job, at: admitted)
-    let device = try await turn(of: id, deadline: job.deadline.map { admitted &+ $0.nanoseconds })
+    let id = try admit(turn, at: admitted)
+    let deadline = turn.deadline.map { admitted &+ $0.nanoseconds }
+    let device = try await self.turn(of: id, deadline: deadline)
     let started = now
     let waited = Duration.nanoseconds(Int64(clamping: started - admitted))
-    let deadline = job.deadline.map { admitted &+ $0.nanoseconds }
     state.withLock { $0.runs[id] = (device, deadline) }
     defer { finish(id, took: now - started) }
-    guard let model = job.model.byDevice[device] else {
-      throw ServiceError(.internal, "the model was sent to a device that doesn't have it")
-    }
-    var result = try await devices[device].run(
-      model, inputs: job.inputs, deadline: job.deadline.map { max(.zero, $0 - waited) })
-    result.timings.queue += waited
-    return result
+    return try await body(device, turn.deadline.map { max(.zero, $0 - waited) }, waited)
   }
 
   private var now: UInt64 { (ContinuousClock.now - start).nanoseconds }
 
-  private func admit(_ job: Job, at now: UInt64) throws -> UInt64 {
-    let result = state.withLock { state -> Result<UInt64, Scheduler<User>.Refusal> in
-      for (number, device) in devices.enumerated() {
+  private func admit(_ turn: Turn, at now: UInt64) throws -> UInt64 {
+    let result = state.withLock { state -> Result<UInt64, Scheduler<User>.Refusal>? in
+      let devices = turn.devices.filter { !state.drained.contains($0) }
+      if devices.isEmpty { return nil }
+      for (number, device) in self.devices.enumerated() {
         state.scheduler.set(device: number, inOrder: device.description.isServing)
       }
       state.nextID += 1
       let request = Scheduler<User>.Request(
-        id: state.nextID, user: job.user, priority: job.priority,
-        deadline: job.deadline.map { now &+ $0.nanoseconds }, cost: max(1, job.cost.nanoseconds),
-        devices: job.model.byDevice.keys.sorted(),
-        bytes: job.inputs.values.reduce(0) { $0 + $1.bytes.count })
+        id: state.nextID, user: turn.user, priority: turn.priority,
+        deadline: turn.deadline.map { now &+ $0.nanoseconds }, cost: max(1, turn.cost.nanoseconds),
+        devices: devices, bytes: turn.bytes)
       do throws(Scheduler<User>.Refusal) {
         try state.scheduler.admit(request)
       } catch {
         return .failure(error)
       }
+      state.places[request.id] = devices
       return .success(request.id)
     }
     switch result {
     case .success(let id):
       dispatch()
       return id
-    case .failure(let refusal): throw ServiceError(refusal, user: job.user)
+    case .failure(let refusal): throw ServiceError(refusal, user: turn.user)
+    case nil:
+      throw ServiceError(
+        .unavailable, "the device is drained: it takes no requests until an administrator undrains it")
     }
   }
 
@@ -147,12 +184,13 @@ final class Dispatcher: Sendable {
 
   private func cancel(_ id: UInt64) {
     let wasWaiting = state.withLock { $0.scheduler.cancel(id) }
-    if wasWaiting { tell(id, .failure(CancellationError())) }
+    if wasWaiting { settle(id, .failure(CancellationError())) }
   }
 
   private func finish(_ id: UInt64, took: UInt64) {
     state.withLock {
       $0.runs[id] = nil
+      $0.places[id] = nil
       $0.scheduler.finish(id, took: took)
     }
     dispatch()
@@ -162,10 +200,10 @@ final class Dispatcher: Sendable {
     let actions = state.withLock { $0.scheduler.dispatch(at: now) }
     for action in actions {
       switch action {
-      case .start(let id, let device): tell(id, .success(device))
-      case .expire(let id): tell(id, .failure(RuntimeError.deadlineExceeded))
+      case .start(let id, let device): settle(id, .success(device))
+      case .expire(let id): settle(id, .failure(RuntimeError.deadlineExceeded))
       case .abandon(let id):
-        tell(
+        settle(
           id,
           .failure(ServiceError(.unavailable, "no device that has the model is in order; see vtactl devices"))
         )
@@ -173,8 +211,10 @@ final class Dispatcher: Sendable {
     }
   }
 
-  private func tell(_ id: UInt64, _ result: Result<Int, any Error>) {
+  /// Tells a request that it runs, or that it never will.
+  private func settle(_ id: UInt64, _ result: Result<Int, any Error>) {
     let continuation = state.withLock { state -> CheckedContinuation<Int, any Error>? in
+      state.places[id] = (try? result.get()).map { [$0] }
       guard case .waiting(let continuation)? = state.waiters.removeValue(forKey: id) else {
         state.waiters[id] = .early(result)
         return nil
@@ -182,6 +222,27 @@ final class Dispatcher: Sendable {
       return continuation
     }
     continuation?.resume(with: result)
+  }
+}
+
+// Maintenance.
+extension Dispatcher {
+  /// - Parameter drained: Whether the devices get no more requests. Those that were let in still run.
+  func set(devices numbers: Set<Int>, drained: Bool) {
+    state.withLock { state in
+      if drained { state.drained.formUnion(numbers) } else { state.drained.subtract(numbers) }
+    }
+  }
+
+  /// Numbers of devices that get no more requests.
+  var drained: Set<Int> { state.withLock { $0.drained } }
+
+  /// No device gets any more requests.
+  var isDrained: Bool { drained.count == devices.count }
+
+  /// Requests that run on one of these devices, or may still.
+  func requests(on numbers: Set<Int>) -> Int {
+    state.withLock { state in state.places.values.count { !numbers.isDisjoint(with: $0) } }
   }
 }
 

@@ -24,11 +24,15 @@ struct BitstreamCommand: AsyncParsableCommand {
     }
   }
 
-  struct List: ParsableCommand {
+  struct List: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Lists the bitstreams that are known, and those in the folder.")
 
     @OptionGroup var folder: FolderOption
+    @OptionGroup var daemon: DaemonOptions
+
+    @Flag(name: .customLong("daemon"), help: "Ask the daemon: its folder, and what is known for its boards.")
+    var asksDaemon = false
 
     @Flag(help: "Print the result as JSON.")
     var json = false
@@ -56,7 +60,8 @@ struct BitstreamCommand: AsyncParsableCommand {
       let unknown: [Unknown]
     }
 
-    func run() throws {
+    func run() async throws {
+      if asksDaemon { return try await listOfDaemon() }
       let folder = try folder.read()
       let known = folder.catalogue.bitstreams.map { bitstream in
         Report.Known(
@@ -78,6 +83,34 @@ struct BitstreamCommand: AsyncParsableCommand {
         print("  \(row.path ?? "not in \(folder.path): \(row.file) of \(row.origin)"); \(row.digest)")
       }
       for row in unknown { print("\(row.path): \(row.problem ?? "not known; sha256:\(row.sha256 ?? "")")") }
+    }
+
+    private struct DaemonRow: Encodable {
+      let file: String?
+      let title: String?
+      let boards: [String]
+      let target: String?
+      let sha256: String?
+      let problem: String?
+    }
+
+    private func listOfDaemon() async throws {
+      let (folder, bitstreams) = try await daemon.ask { try await $0.bitstreams() }
+      if json {
+        return try JSONOutput.print(
+          bitstreams.map {
+            DaemonRow(
+              file: $0.file, title: $0.title, boards: $0.boards, target: $0.target, sha256: $0.sha256,
+              problem: $0.problem)
+          })
+      }
+      if bitstreams.isEmpty {
+        print("no bitstreams in \(folder), and none are known for the daemon's devices")
+      }
+      for row in bitstreams {
+        let what = row.title.map { "\($0) for \(row.boards.joined(separator: ", "))" } ?? "unknown"
+        print("\(row.file ?? "(not in \(folder))"): \(what)\(row.problem.map { ": \($0)" } ?? "")")
+      }
     }
   }
 
@@ -101,11 +134,21 @@ struct BitstreamCommand: AsyncParsableCommand {
 
   struct Program: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-      abstract: "Loads a bitstream into the FPGA of the board that this runs on.",
-      discussion: "Whatever the accelerator does is lost, so the daemon must not be driving the board.")
+      abstract: "Loads a bitstream into the FPGA of the board that this runs on, or that a daemon drives.",
+      discussion: """
+        Whatever the accelerator does is lost, so the daemon must not be driving the board; or does it itself, with \
+        --daemon: between two runs, and its models are there again for the accelerator that it then is. That is for \
+        administrators.
+        """)
 
-    @Argument(help: "A .bit, .bin or .rbf file.")
+    @Argument(help: "A .bit, .bin or .rbf file; with --daemon the name of one in the daemon's folder.")
     var file: String
+
+    @Flag(name: .customLong("daemon"), help: "Let the daemon load it.")
+    var asksDaemon = false
+
+    @Option(help: ArgumentHelp("With --daemon, which of its devices.", valueName: "name"))
+    var device: String?
 
     @Option(help: "The board, by name or FILE.json, instead of the one that the device tree names.")
     var board: String?
@@ -127,7 +170,14 @@ struct BitstreamCommand: AsyncParsableCommand {
       let notes: [String]
     }
 
+    func validate() throws {
+      guard asksDaemon || device == nil else {
+        throw ValidationError("--device names a device of the daemon; add --daemon")
+      }
+    }
+
     func run() async throws {
+      if asksDaemon { return try await programByDaemon() }
       let kernel = LinuxKernel()
       let board = try BoardInput.read(board, on: kernel)
       let bitstream = try BitstreamInput.read(file)
@@ -159,6 +209,27 @@ struct BitstreamCommand: AsyncParsableCommand {
       print("\(file): loaded on \(board.title) by \(route.description)")
       if let target = report.target { print("  accelerator: \(target)") }
       for note in notes { print("  note: \(note)") }
+    }
+
+    private struct DaemonReport: Encodable {
+      let device: DeviceRow
+      let modelsReady: UInt32
+      let modelsUnavailable: UInt32
+    }
+
+    private func programByDaemon() async throws {
+      let result = try await daemon.ask { [file, device] in
+        try await $0.program(bitstream: file, device: device)
+      }
+      let row = DeviceRow(result.device)
+      if json {
+        return try JSONOutput.print(
+          DaemonReport(
+            device: row, modelsReady: result.modelsReady, modelsUnavailable: result.modelsUnavailable))
+      }
+      print("\(file): loaded")
+      print("  device \(row.text)")
+      print("  models: \(result.modelsReady) ready, \(result.modelsUnavailable) unavailable")
     }
 
     private func checkIdle() async throws {

@@ -3,7 +3,8 @@ internal import VTAService
 
 struct DevicesCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "devices", abstract: "Lists the devices that the daemon drives.")
+    commandName: "devices",
+    abstract: "Lists the devices that the daemon drives: what they are, do and suffered.")
 
   @OptionGroup var daemon: DaemonOptions
 
@@ -11,7 +12,7 @@ struct DevicesCommand: AsyncParsableCommand {
   var json = false
 
   func run() async throws {
-    let rows = try await daemon.ask { try await $0.status() }.devices.map(DeviceRow.init)
+    let rows = try await daemon.ask { try await $0.devices() }.map(DeviceRow.init)
     if json { return try JSONOutput.print(rows) }
     for row in rows { print(row.text) }
   }
@@ -33,7 +34,13 @@ struct DeviceRow: Encodable {
   let target: String?
   let state: String
   let serving: Bool
+  let drained: Bool
+  let requests: UInt32
   let recoveries: UInt64
+  let faults: UInt64
+  let lastFault: String?
+  let profile: String?
+  let configuration: String?
   let note: String?
   let hardware: Hardware?
 
@@ -43,7 +50,13 @@ struct DeviceRow: Encodable {
     target = device.target
     state = device.state
     serving = device.isServing
+    drained = device.isDrained
+    requests = device.requests
     recoveries = device.recoveries
+    faults = device.faults
+    lastFault = device.lastFault
+    profile = device.profile
+    configuration = device.configuration
     note = device.note
     hardware = device.hardware.map {
       Hardware(
@@ -59,6 +72,9 @@ struct DeviceRow: Encodable {
       text += ", board \(hardware.board), registers \(hardware.registers), memory \(hardware.memory)\(size), "
       text += "\(hardware.coherency) (\(hardware.coherencyReason))"
     }
+    if drained { text += ", drained" }
+    if requests > 0 { text += ", \(requests) requests" }
+    if let lastFault { text += ", failed \(faults) times, lastly: \(lastFault)" }
     if recoveries > 0 { text += ", recovered \(recoveries) times" }
     return text + (note.map { " (\($0))" } ?? "")
   }

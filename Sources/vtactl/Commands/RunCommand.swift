@@ -43,6 +43,11 @@ struct RunCommand: AsyncParsableCommand {
       valueName: "folder"))
   var dumpTensors: String?
 
+  @Flag(
+    help:
+      "Run once more and show where the time goes: each step, and each layer of the accelerator's programs.")
+  var profile = false
+
   @Option(
     help: ArgumentHelp(
       "Cores that the simulator may use in this process; 0: all. A daemon has the key simulator_threads.",
@@ -80,20 +85,15 @@ struct RunCommand: AsyncParsableCommand {
     var seconds: [Double] = []
     for _ in 0..<repetitions {
       let start = ContinuousClock.now
-      do {
-        outcome = try await runner.run(inputs, dumpTensors: dumpTensors != nil)
-      } catch let failure as Failure {
-        throw failure
-      } catch {
-        throw Failure(module, error)
-      }
+      outcome = try await measured { try await runner.run(inputs, dumpTensors: dumpTensors != nil) }
       seconds.append((ContinuousClock.now - start) / .seconds(1))
     }
+    let profiled = try await measured { try await profile ? runner.profile(inputs) : nil }
     let files = try outputDir.map { try ArrayFolder.write(outcome.outputs, to: $0) }
     if let dumpTensors { try ArrayFolder.write(outcome.deviceTensors, to: dumpTensors) }
     let report = RunReport(
       model: file.module.name, device: runner.device, place: runner.place, seconds: seconds,
-      outcome: outcome, files: files)
+      outcome: outcome, files: files, profile: profiled)
     if json {
       try JSONOutput.print(report)
     } else {
@@ -101,6 +101,18 @@ struct RunCommand: AsyncParsableCommand {
       let fallback = outcome.fallback.map { "the simulator answered instead of the device: \($0)" }
       let notes = [runner.note, fallback, inProcess || dumpTensors == nil ? nil : whyHere]
       report.printText(labels: file.module.labels, notes: notes.compactMap { $0 })
+      if let profiled { print(profiled.text) }
+    }
+  }
+
+  /// What goes wrong in a run is about the module.
+  private func measured<Value>(_ body: () async throws -> Value) async throws -> Value {
+    do {
+      return try await body()
+    } catch let failure as Failure {
+      throw failure
+    } catch {
+      throw Failure(module, error)
     }
   }
 }

@@ -43,11 +43,9 @@ struct TopCommand: AsyncParsableCommand {
     }
   }
 
-  private struct Row {
-    let cells: [String]
-  }
-
-  private static func rows(_ now: [ModelActivity], _ before: [ModelActivity], _ interval: Double) -> [Row] {
+  private static func rows(_ now: [ModelActivity], _ before: [ModelActivity], _ interval: Double)
+    -> [[String]]
+  {
     now.map { model in
       let old = before.first { $0.name == model.name && $0.version == model.version }
       let answered = model.answered - min(model.answered, old?.answered ?? 0)
@@ -56,32 +54,24 @@ struct TopCommand: AsyncParsableCommand {
         answered == 0
           ? "-" : String(format: "%.3f", (sum(model) - (old.map(sum) ?? 0)) / Double(answered) * 1000)
       }
-      return Row(cells: [
+      return [
         "\(model.name) \(model.version)", String(format: "%.1f", Double(answered) / interval),
         String(format: "%.1f", Double(failed) / interval), mean(\.seconds), mean(\.queueSeconds),
         mean(\.computeSeconds), "\(model.answered)",
         String(format: "%.1f", Double(model.memoryBytes) / 1_048_576),
-      ])
+      ]
     }
   }
 
-  private static func text(_ status: DaemonStatus, _ address: String, _ rows: [Row]) -> String {
+  private static func text(_ status: DaemonStatus, _ address: String, _ rows: [[String]]) -> String {
     var lines = [
       "vtad \(status.version) at \(address), up \(status.uptimeSeconds) s, \(status.isReady ? "ready" : "starting"), "
         + "\(status.connections) connections, \(status.inferences) answered"
     ]
     lines += status.devices.map { "device \($0.name) (\($0.kind)): \($0.state)" }
-    let head = Row(cells: ["MODEL", "PER S", "FAILED/S", "MEAN MS", "QUEUE MS", "RUN MS", "ANSWERED", "MIB"])
-    let table = [head] + rows
-    let widths = head.cells.indices.map { column in table.map { $0.cells[column].count }.max() ?? 0 }
+    let head = ["MODEL", "PER S", "FAILED/S", "MEAN MS", "QUEUE MS", "RUN MS", "ANSWERED", "MIB"]
     lines.append("")
-    for row in table {
-      let cells = zip(row.cells, widths).enumerated().map { column, cell in
-        let padding = String(repeating: " ", count: cell.1 - cell.0.count)
-        return column == 0 ? cell.0 + padding : padding + cell.0
-      }
-      lines.append(cells.joined(separator: "  "))
-    }
+    lines += TextTable.lines([head] + rows, leftColumns: 1)
     return lines.joined(separator: "\n")
   }
 }

@@ -41,6 +41,11 @@ struct DaemonRunner: ModelRunner {
     }
   }
 
+  func profile(_ inputs: [String: Tensor]) async throws -> ProfileReport {
+    ProfileReport(
+      try await client.profile(model, inputs: inputs, device: device).steps.map(ProfileReport.Step.init))
+  }
+
   func run(_ inputs: [String: Tensor], dumpTensors: Bool) async throws -> RunOutcome {
     let answer = try await client.infer(model, inputs: inputs)
     return RunOutcome(outputs: answer.outputs, deviceTensors: [], fallback: answer.fallback)

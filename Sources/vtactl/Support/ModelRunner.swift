@@ -20,6 +20,7 @@ protocol ModelRunner: Sendable {
   /// What the user should know of the device; `nil` if there is nothing to say.
   var note: String? { get }
   func run(_ inputs: [String: Tensor], dumpTensors: Bool) async throws -> RunOutcome
+  func profile(_ inputs: [String: Tensor]) async throws -> ProfileReport
 }
 
 /// Runs in this process, on a device opened for it.
@@ -47,5 +48,10 @@ struct LocalRunner: ModelRunner {
     let result = try await worker.run(model, inputs: inputs, dumpTensors: dumpTensors)
     let tensors = result.deviceTensors.sorted { $0.key < $1.key }.map { (name: $0.key, tensor: $0.value) }
     return RunOutcome(outputs: result.outputs, deviceTensors: tensors, fallback: result.fallback)
+  }
+
+  func profile(_ inputs: [String: Tensor]) async throws -> ProfileReport {
+    let result = try await worker.run(model, inputs: inputs, wantsProfile: true)
+    return ProfileReport(result.profile?.steps.map(ProfileReport.Step.init) ?? [])
   }
 }

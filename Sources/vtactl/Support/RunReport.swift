@@ -22,6 +22,8 @@ struct RunReport: Encodable {
   let outputs: [Output]
   /// Why the simulator gave them instead of the device; `nil`: it did not.
   let fallback: String?
+  /// `nil` unless it was asked for.
+  let profile: ProfileReport?
   private let tensors: [Tensor]
 
   private enum CodingKeys: String, CodingKey {
@@ -31,12 +33,14 @@ struct RunReport: Encodable {
     case seconds
     case outputs
     case fallback
+    case profile
   }
 
   init(
     model: String, device: String, place: String, seconds: [Double],
-    outcome: RunOutcome, files: [String]?
+    outcome: RunOutcome, files: [String]?, profile: ProfileReport?
   ) {
+    self.profile = profile
     let outputs = outcome.outputs
     fallback = outcome.fallback
     self.model = model

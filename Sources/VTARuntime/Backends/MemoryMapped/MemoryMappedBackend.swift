@@ -5,26 +5,26 @@ internal import VTA
 final class MemoryMappedBackend: DeviceBackend {
   /// What the driver is made of.
   struct Parts {
-    let board: Board
-    let target: Target
+    var board: Board
+    var target: Target
     let kernel: any Kernel
     let memory: any ContiguousMemory
     let headroom: CMAHeadroom
     /// What the FPGA is configured with, if we may do that; it is the one sure way to stop a run.
-    let bitstream: Bitstream?
+    var bitstream: Bitstream?
     /// Added to what the slowest hardware takes for a program, before the accelerator counts as stuck.
     let stallLimit: Duration
     let logger: Logger
     /// Finds the registers, again after the FPGA was configured.
-    let bind: () throws(DeviceError) -> DeviceRegisters
+    let bind: (Board) throws(DeviceError) -> DeviceRegisters
   }
 
-  private let parts: Parts
+  private var parts: Parts
   private var control: RunControl
   private let memory: DeviceMemory
-  private let selfTest: SelfTest
+  private var selfTest: SelfTest
   private let coherencyReason: String
-  private let path: String
+  private var path: String
   private var longestRuns: [DeviceAddress: Duration] = [:]
 
   /// Configures the FPGA if there is a bitstream, and runs the self-test, which decides how CPU and accelerator share
@@ -118,17 +118,33 @@ final class MemoryMappedBackend: DeviceBackend {
     } catch {
       throw .fpga(error)
     }
-    return try parts.bind()
+    return try parts.bind(parts.board)
   }
 
   /// Without a bitstream there is no reset; then only an accelerator that is at rest may be tried again.
   func reset() throws(DeviceError) {
     if parts.bitstream == nil { try control.checkAtRest() }
-    control = RunControl(try Self.powerUp(parts), on: parts.kernel)
+    let registers = try Self.powerUp(parts)
+    path = registers.path
+    control = RunControl(registers, on: parts.kernel)
     let verdict = try Self.run(selfTest, parts, control, code: memory, data: memory)
     guard verdict == .passed else {
       throw .selfTestFailed(
         reason: "after the reset, \(memory.coherency.rawValue) memory: \(verdict.description)")
+    }
+  }
+
+  func configure(_ bitstream: Bitstream, as known: KnownBitstream) throws(DeviceError) {
+    let (partsBefore, testBefore) = (parts, selfTest)
+    do throws(DeviceError) {
+      parts.board = parts.board.configured(with: known)
+      parts.target = known.target
+      parts.bitstream = bitstream
+      selfTest = try SelfTest(target: known.target)
+      try reset()
+    } catch {
+      (parts, selfTest) = (partsBefore, testBefore)
+      throw error
     }
   }
 
