@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 RELEASE := .build-release/release
 SOURCES = $(shell git ls-files '*.swift' ':!*.pb.swift' ':!*.grpc.swift')
 
-.PHONY: soak package demo test test-qemu test-system build release install uninstall check bench bench-ort fuzz mutate clean reference protos setup simulate tsan
+.PHONY: soak package test-package demo test test-qemu test-system build release install uninstall check bench bench-ort fuzz mutate clean reference protos setup simulate tsan
 
 demo: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Examples/digits/demo.py
@@ -71,6 +71,11 @@ soak: build .venv
 package: release
 	@scripts/setup.sh dpkg-dev
 	BIN=$(RELEASE) scripts/package.sh
+
+# Both of them in a clean Debian that debootstrap makes, as root.
+test-package: package
+	@scripts/setup.sh debootstrap lintian
+	scripts/test-package.sh
 
 # Whole networks beside ONNX Runtime's int8, in alternation.
 bench-ort: build .venv

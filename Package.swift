@@ -140,7 +140,8 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(name: "VTAModuleTests", dependencies: ["VTA", "VTAModule", crypto], swiftSettings: settings),
     .testTarget(
-      name: "VTARuntimeTests", dependencies: ["VTA", "VTAModule", "VTARuntime", "VTASimulatedBoard"],
+      name: "VTARuntimeTests",
+      dependencies: ["VTA", "VTAModule", "VTARuntime", "VTASimulatedBoard", systemPackage],
       swiftSettings: settings),
     .testTarget(
       name: "VTASimulatedBoardTests",

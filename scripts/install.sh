@@ -21,11 +21,13 @@ files() {
   echo "0644 systemd/vtad.tmpfiles $PREFIX/lib/tmpfiles.d/vtad.conf"
   for file in udev/*.rules; do echo "0644 $file $PREFIX/lib/udev/rules.d/${file##*/}"; done
   for file in systemd/drop-ins/*.conf; do echo "0644 $file $share/${file#systemd/}"; done
-  for file in Configs/*.json Configs/boards/*.json bitstreams/manifest.json; do
+  for file in Configs/*.json Configs/boards/*.json Configs/nginx/* bitstreams/manifest.json; do
     echo "0644 $file $share/$file"
   done
-  for file in README.md CHANGELOG.md LICENSE Documentation/*.md Documentation/Reference/*.md; do
-    echo "0644 $file $documentation/${file#Documentation/}"
+  # As in the repository, so that what they say of each other holds.
+  for file in README.md CHANGELOG.md LICENSE Documentation/*.md Documentation/Reference/*.md Examples/assembly/* \
+    Sources/VTAModule/Protos/manifest.proto Sources/VTAService/Protos/vta.proto; do
+    echo "0644 $file $documentation/$file"
   done
 }
 
@@ -50,6 +52,7 @@ install_all() {
   users | put
   if is_live; then systemd-sysusers vtad.conf; fi
   files | put
+  ln -sfn ../../vta/Configs "$DESTDIR$documentation/Configs"
   # The unit names the places that it was written for.
   sed -i "s|/usr/bin/|$PREFIX/bin/|; s|/usr/share/|$PREFIX/share/|; s|/etc/|$SYSCONFDIR/|" \
     "$DESTDIR$PREFIX/lib/systemd/system/vtad.service"
@@ -70,6 +73,7 @@ install_all() {
 uninstall_all() {
   if is_live; then systemctl disable --now vtad.socket vtad.service || true; fi
   { users && files; } | while read -r _ _ target; do rm -f "$DESTDIR$target"; done
+  rm -f "$DESTDIR$documentation/Configs"
   for folder in "$DESTDIR$share" "$DESTDIR$documentation"; do
     if [ -d "$folder" ]; then find "$folder" -depth -type d -empty -delete; fi
   done

@@ -25,6 +25,13 @@ for shell in bash:bash-completion/completions/vtactl zsh:zsh/vendor-completions/
   "$BIN/vtactl" --generate-completion-script "${shell%%:*}" >"$target"
 done
 
+# As Debian's policy wants them.
+documentation=$root/usr/share/doc/vta
+cp LICENSE "$documentation/copyright"
+gzip -9nc CHANGELOG.md >"$documentation/changelog.gz"
+rm "$documentation/LICENSE" "$documentation/CHANGELOG.md"
+find "$root" -type d -exec chmod 0755 {} +
+
 mkdir -p "$dist"
 tar --create --gzip --sort=name --owner=0 --group=0 --numeric-owner --mtime="@${SOURCE_DATE_EPOCH:-0}" \
   --file "$dist/$name.tar.gz" --directory "$root" --transform "s|^\.|vta-$version|" .
@@ -40,7 +47,7 @@ Version: $version
 Architecture: $architecture
 Maintainer: The VTA project <vta@localhost>
 Installed-Size: $(du -sk "$root" | cut -f1)
-Depends: $depends, adduser | systemd
+Depends: $depends, systemd | adduser
 Section: science
 Priority: optional
 Description: driver, runtime and compiler for the VTA accelerator
@@ -56,6 +63,17 @@ if [ "$1" = configure ]; then
     systemd-sysusers vtad.conf
   else
     adduser --quiet --system --group --home /var/lib/vtad --no-create-home vta
+    addgroup --quiet --system vta-hw
+  fi
+  if command -v systemd-tmpfiles >/dev/null; then
+    systemd-tmpfiles --create vtad.conf || true
+  else
+    install -d -o vta -g vta /run/vtad /var/lib/vtad /var/lib/vtad/models /var/lib/vtad/bitstreams /var/lib/vtad/firmware
+  fi
+  if command -v udevadm >/dev/null && [ -S /run/udev/control ]; then
+    udevadm control --reload || true
+    udevadm trigger --action=change --subsystem-match=uio --subsystem-match=u-dma-buf --subsystem-match=dma_heap \
+      --subsystem-match=misc --subsystem-match=fpga_manager --subsystem-match=usb || true
   fi
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
@@ -68,7 +86,18 @@ cat >"$root/DEBIAN/prerm" <<'SCRIPT'
 set -e
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then systemctl stop vtad.socket vtad.service || true; fi
 SCRIPT
-chmod 0755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm"
+# Users stay, as Debian's packages leave them: a number must not come to mean somebody else.
+cat >"$root/DEBIAN/postrm" <<'SCRIPT'
+#!/bin/sh
+set -e
+if [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi
+if [ "$1" = remove ] || [ "$1" = purge ]; then
+  if [ -S /run/udev/control ]; then udevadm control --reload || true; fi
+  if [ -L /usr/lib/firmware/vta ]; then rm -f /usr/lib/firmware/vta; fi
+fi
+if [ "$1" = purge ]; then rm -rf /var/lib/vtad /run/vtad /etc/vtad; fi
+SCRIPT
+chmod 0755 "$root/DEBIAN/postinst" "$root/DEBIAN/prerm" "$root/DEBIAN/postrm"
 dpkg-deb --root-owner-group --build "$root" "$dist/$name.deb" >/dev/null
 echo "$dist/$name.deb"
 echo "$dist/$name.tar.gz"

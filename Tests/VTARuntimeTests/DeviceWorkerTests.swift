@@ -42,7 +42,7 @@ import VTAModule
     func run(_ samples: [[Float]]) throws -> RunResult {
       let request = RunRequest(
         model: 1, name: "tiny", inputs: input(samples), samples: samples.count, deadline: nil,
-        dumpTensors: false, cancellation: Cancellation())
+        dumpTensors: false, wantsProfile: false, cancellation: Cancellation())
       return try ModelRun(request: request, model: model, backend: backend).result()
     }
     let alone = try run(samples(1))

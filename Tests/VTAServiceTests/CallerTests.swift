@@ -9,17 +9,24 @@ import Testing
 @testable import VTAService
 
 @Suite struct CallerTests {
-  /// Answers with what the daemon's services would believe of the caller.
-  private struct Echo: Vta_V1_Daemon.ServiceProtocol {
-    func status(
-      request: ServerRequest<Vta_V1_StatusRequest>, context: ServerContext
-    ) async throws -> ServerResponse<Vta_V1_StatusResponse> {
-      let caller = try Caller(request.metadata)
-      return ServerResponse(
-        message: .with {
-          $0.version = "\(caller.user) \(caller.pid)"
-          $0.inferences = caller.connection.rawValue
-        })
+  /// Refuses with what the daemon's services would believe of the caller.
+  private struct Echo: Grpc_Health_V1_Health.ServiceProtocol {
+    func check(
+      request: ServerRequest<Grpc_Health_V1_HealthCheckRequest>, context: ServerContext
+    ) async throws -> ServerResponse<Grpc_Health_V1_HealthCheckResponse> {
+      throw try refusal(of: request.metadata)
+    }
+
+    func watch(
+      request: ServerRequest<Grpc_Health_V1_HealthCheckRequest>, context: ServerContext
+    ) async throws -> StreamingServerResponse<Grpc_Health_V1_HealthCheckResponse> {
+      throw try refusal(of: request.metadata)
+    }
+
+    private func refusal(of metadata: Metadata) throws -> RPCError {
+      let caller = try Caller(metadata)
+      return RPCError(
+        code: .aborted, message: "\(caller.user) \(caller.pid) \(caller.connection.rawValue)")
     }
   }
 
@@ -45,11 +52,12 @@ import Testing
       let transport = try HTTP2ClientTransport.Posix(
         target: .unixDomainSocket(path: path), transportSecurity: .plaintext)
       try await withGRPCClient(transport: transport) { client in
-        let stub = Vta_V1_Daemon.Client(wrapping: client)
+        let stub = Grpc_Health_V1_Health.Client(wrapping: client)
         for _ in 0..<2 {
-          let answer = try await stub.status(.init(), metadata: forged)
-          #expect(answer.version == "uid \(getuid()) \(getpid())")
-          #expect(answer.inferences == 1)
+          let refusal = await #expect(throws: RPCError.self) {
+            try await stub.check(.init(), metadata: forged)
+          }
+          #expect(refusal?.message == "uid \(getuid()) \(getpid()) 1")
         }
         #expect(connections.count == 1)
       }

@@ -54,13 +54,14 @@ def test_files(destination):
         "usr/lib/systemd/system/vtad.socket": 0o644,
         "usr/lib/sysusers.d/vtad.conf": 0o644,
         "usr/lib/tmpfiles.d/vtad.conf": 0o644,
-        "usr/share/doc/vta/System.md": 0o644,
+        "usr/share/doc/vta/Documentation/System.md": 0o644,
     }
     for folder, pattern, target in (
         ("udev", "*.rules", "usr/lib/udev/rules.d"),
         ("systemd/drop-ins", "*.conf", "usr/share/vta/drop-ins"),
         ("Configs/boards", "*.json", "usr/share/vta/Configs/boards"),
         ("Configs", "*.json", "usr/share/vta/Configs"),
+        ("Configs/nginx", "*", "usr/share/vta/Configs/nginx"),
         ("bitstreams", "*.json", "usr/share/vta/bitstreams"),
     ):
         names = [path.name for path in (ROOT / folder).glob(pattern)]
@@ -69,6 +70,20 @@ def test_files(destination):
     assert {path: installed.get(path) for path in expected} == expected
     others = set(installed) - set(expected)
     assert all(path.startswith("usr/share/doc/vta/") for path in others), others
+
+
+def test_links_of_the_documentation(destination):
+    """What a page names is there, where it says."""
+    folder = destination / "usr/share/doc/vta"
+    pages = [folder / "README.md", *folder.glob("Documentation/**/*.md")]
+    links = [
+        (page, link)
+        for page in pages
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+        if not link.startswith("#")
+    ]
+    assert len(links) > 30
+    assert [(page.name, link) for page, link in links if not (page.parent / link).exists()] == []
 
 
 def test_second_installation_keeps_the_configuration(destination):

@@ -75,6 +75,9 @@ final class Device {
     case .outOfService(let reason): throw .failed(reason: reason)
     case .ready, .recovering: break
     }
+    guard backend.hardware != nil else {
+      throw .bitstreamUnusable(reason: "\(shared.value.name) is a simulator, which has no FPGA")
+    }
     do throws(DeviceError) {
       try backend.configure(bitstream, as: known)
       try restoreModels()

@@ -54,7 +54,7 @@ extension DeviceBackend {
   package func figures(of program: DeviceAddress) -> TranslatedProgram.Figures? { nil }
   package func taskTimes(of program: DeviceAddress) throws(DeviceError) -> [TaskTime] { [] }
   package func configure(_ bitstream: Bitstream, as known: KnownBitstream) throws(DeviceError) {
-    throw .bitstreamUnusable(reason: "the device is a simulator, which has no FPGA")
+    throw .bitstreamUnusable(reason: "there is no FPGA")
   }
 }
 

@@ -46,7 +46,8 @@ package struct RunProfile: Hashable, Sendable {
     steps[index].duration += duration
   }
 
-  mutating func set(layers durations: [Duration], ofStep index: Int) {
+  /// - Parameter durations: `nil`: unknown.
+  mutating func set(layers durations: [Duration?], ofStep index: Int) {
     var step = steps[index]
     let layers = zip(step.layers, durations).map { layer, duration in
       var layer = layer
@@ -109,23 +110,28 @@ struct LayerTiming {
   let backend: any DeviceBackend
   let deadline: ContinuousClock.Instant?
 
-  /// - Returns: One for each of ``VTAModule/Module/layers(ofProgram:)``.
-  func durations(ofProgram index: Int, in model: ResidentModel) throws -> [Duration] {
+  /// - Returns: One for each of ``VTAModule/Module/layers(ofProgram:)``; `nil` if the program can't be cut behind it.
+  func durations(ofProgram index: Int, in model: ResidentModel) throws -> [Duration?] {
+    let target = model.module.target
+    let set = try InstructionSet(configuration: target.configuration, revision: target.profile.revision)
+    var finish: [UInt8] = []
+    try set.encode(Instruction(.finish)).append(to: &finish)
     let program = model.programs[index]
     let bytes = try backend.copyOut(
       from: program.address, byteCount: Int(program.count) * Limits.instructionBytes)
-    let finish = bytes.suffix(Limits.instructionBytes)
     var before = Duration.zero
     return try model.module.layers(ofProgram: index).map { layer in
       let beginning = bytes.prefix(layer.instructions.upperBound * Limits.instructionBytes)
-      let whole = try time(
-        beginning.suffix(Limits.instructionBytes) == finish ? beginning : beginning + finish)
+      // The whole program has an end of its own.
+      let isWhole = beginning.count == bytes.count
+      guard let whole = try time(isWhole ? beginning : beginning + finish) else { return nil }
       defer { before = max(before, whole) }
       return max(.zero, whole - before)
     }
   }
 
-  private func time(_ program: ArraySlice<UInt8>) throws -> Duration {
+  /// `nil` if it never ends: an instruction waits for one behind the cut.
+  private func time(_ program: ArraySlice<UInt8>) throws(DeviceError) -> Duration? {
     let arena = try backend.allocate([UInt64(program.count)])
     defer { backend.free(arena) }
     try backend.copyIn(Array(program), to: arena[0])
@@ -135,10 +141,14 @@ struct LayerTiming {
     var shortest: Duration?
     for _ in 0..<Self.runs {
       let start = ContinuousClock.now
-      try backend.run(instructions: arena[0], count: count, deadline: deadline)
+      do throws(DeviceError) {
+        try backend.run(instructions: arena[0], count: count, deadline: deadline)
+      } catch .runFailed {
+        return nil
+      }
       let took = ContinuousClock.now - start
       shortest = shortest.map { min($0, took) } ?? took
     }
-    return shortest ?? .zero
+    return shortest
   }
 }
