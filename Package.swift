@@ -75,6 +75,7 @@ let package = Package(
         "VTA", "VTAModule", "VTARuntime", "CVTALinux", "CSystemd", protobuf, log, systemPackage, crypto,
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOTLS", package: "swift-nio"),
         .product(name: "NIOHPACK", package: "swift-nio-http2"),
         .product(name: "NIOHTTP2", package: "swift-nio-http2"),
         .product(name: "GRPCCore", package: "grpc-swift-2"),

@@ -21,9 +21,9 @@ package enum Role: String, Hashable, Sendable, CaseIterable, Comparable {
   var remedy: String {
     switch self {
     case .none: ""
-    case .infer: "ask for membership of the daemon's infer_group"
+    case .infer: "ask for membership of the daemon's infer_group, or a place in tcp.infer"
     case .administer:
-      "that is for root, the daemon's own user and the admin_group of its configuration"
+      "that is for root, the daemon's own user, its admin_group and the certificates of tcp.administer"
     }
   }
 }

@@ -42,6 +42,16 @@ package enum DaemonAddress: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// The same after a look, since gRPC does not say what went wrong.
+  var examinedSilence: String {
+    get async {
+      guard case .host(let host, let port, let credentials) = self,
+        let finding = await RemoteDiagnosis(host: host, port: port, credentials: credentials).finding()
+      else { return silence }
+      return "\(self): \(finding)"
+    }
+  }
+
   /// - Throws: ``ServiceError`` if nobody listens there, as far as that shows at once: gRPC would try for a long time,
   ///   and never say why.
   func check() throws(ServiceError) {

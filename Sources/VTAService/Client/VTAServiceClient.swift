@@ -143,7 +143,9 @@ extension VTAServiceClient {
     do {
       return try await call()
     } catch {
-      throw ServiceError(answered: error, by: address)
+      let error = ServiceError(answered: error, by: address)
+      guard error.description == address.silence else { throw error }
+      throw ServiceError(.unavailable, await address.examinedSilence)
     }
   }
 
@@ -179,7 +181,7 @@ extension ServiceError {
     switch error.code {
     case .unavailable where error.cause != nil || error.message.isEmpty:
       self.init(.unavailable, address.silence)
-    case .unimplemented where error.message.isEmpty || error.message.contains("not implemented"):
+    case .unimplemented:
       self.init(.internal, "\(address): the daemon is of another version and doesn't know this call")
     default:
       self.init(kind, error.message)

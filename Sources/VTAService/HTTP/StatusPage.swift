@@ -123,9 +123,10 @@ enum StatusPage {
       byId("state").textContent = (status.ready ? "ready" : "not ready") + ", version " + status.version;
       byId("state").className = status.ready ? "good" : "bad";
       tiles([["up", span(status.uptime_seconds)], ["answered", status.inferences], ["in flight", status.running],
-        ["connections", status.connections]]);
+        ["waiting", status.waiting], ["connections", status.connections]]);
       fill("devices", status.devices.map((d) => [d.name, d.kind, d.target || "any",
-        { text: d.state, look: d.state === "ready" ? "good" : "bad" }, d.note]), 5);
+        { text: d.drained ? d.state + ", drained" : d.state, look: d.state === "ready" && !d.drained ? "good" : "bad" },
+        d.note]), 5);
       fill("models", status.models.map((m) => {
         const [rate, mean, queued] = recent(m, now);
         return [m.name, m.version, m.answered, rate === null ? "–" : rate.toFixed(1), time(mean), time(queued),

@@ -19,6 +19,10 @@ struct ServiceObserver: Sendable {
     let unavailable: [IndexEntry]
     let connections: Int
     let running: Int
+    /// Of these, that wait for a device.
+    let waiting: Int
+    /// Numbers of devices that get no more requests.
+    let drained: Set<Int>
     let inferences: UInt64
     let failures: [ServiceCounters.Failure]
   }
@@ -29,6 +33,7 @@ struct ServiceObserver: Sendable {
       devices: core.devices, models: await core.models.served(),
       unavailable: await core.models.unavailable(), connections: connections.count,
       running: core.counters.running.load(ordering: .relaxed),
+      waiting: core.dispatcher.load.waiting, drained: core.dispatcher.drained,
       inferences: core.counters.inferences.load(ordering: .relaxed),
       failures: core.counters.failures.last)
   }
@@ -43,8 +48,7 @@ struct ServiceObserver: Sendable {
       "vtad_device_up", "1 if the device can run models.",
       report.devices.map { (["device": $0.name, "kind": $0.kind.rawValue], $0.isServing ? 1 : 0) })
     text.gauge("vtad_connections", "Open connections.", Double(report.connections))
-    let load = core.dispatcher.load
-    text.gauge("vtad_queue_requests", "Requests that wait for a device.", Double(load.waiting))
+    text.gauge("vtad_queue_requests", "Requests that wait for a device.", Double(report.waiting))
     text.gauge("vtad_requests_in_flight", "Inference requests that wait or run.", Double(report.running))
     text.gauge(
       "vtad_models", "Versions of models of the model folder.",
@@ -88,12 +92,12 @@ extension ServiceObserver.Report {
   var json: [String: Any] {
     [
       "version": Version.text, "ready": isReady, "uptime_seconds": uptimeSeconds.rounded(),
-      "connections": connections, "running": running, "inferences": inferences,
-      "devices": devices.map { device in
+      "connections": connections, "running": running, "waiting": waiting, "inferences": inferences,
+      "devices": devices.enumerated().map { number, device in
         [
           "name": device.name, "kind": device.kind.rawValue, "target": device.target?.description ?? "",
-          "state": device.state.description, "note": device.note ?? "",
-        ]
+          "state": device.state.description, "note": device.note ?? "", "drained": drained.contains(number),
+        ] as [String: Any]
       },
       "models": models.map { Self.json(of: $0) },
       "unavailable": unavailable.map { ["name": $0.name, "version": $0.version, "reason": $0.reason ?? ""] },

@@ -62,7 +62,7 @@ struct SignCommand: ParsableCommand {
 
   private static func read(_ path: String) throws -> Curve25519.Signing.PrivateKey {
     let text: [UInt8]
-    do { text = try File.read(path, limit: 1 << 10) } catch { throw Failure(path, error) }
+    do { text = try File.read(path, limit: 1 << 10) } catch { throw Failure(path, error.reason) }
     let digits = String(decoding: text, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
     guard let bytes = [UInt8](hex: digits), bytes.count == ModuleSignature.keyByteCount,
       let key = try? Curve25519.Signing.PrivateKey(rawRepresentation: Data(bytes))

@@ -35,7 +35,7 @@ struct TopCommand: AsyncParsableCommand {
         // Home, then each line erased to its end, then everything below.
         let screen = text.split(separator: "\n", omittingEmptySubsequences: false).joined(
           separator: "\u{1B}[K\n")
-        print(isTerminal ? "\u{1B}[H\(screen)\u{1B}[J" : text, terminator: isTerminal ? "" : "\n")
+        print(isTerminal ? "\u{1B}[H\(screen)\u{1B}[K\n\u{1B}[J" : text, terminator: isTerminal ? "" : "\n")
         fflush(nil)
         before = now
         shown += 1

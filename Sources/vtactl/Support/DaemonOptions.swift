@@ -15,12 +15,14 @@ struct DaemonOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Folder of client.pem, client.key and ca.pem for --host; by default ~/.config/vta.", valueName: "folder"
+      "Folder of client.pem, client.key and ca.pem for --host; by default that of VTAD_CERTIFICATES, or ~/.config/vta.",
+      valueName: "folder"
     ))
   var certificates: String?
 
   static let socketVariable = "VTAD_SOCKET"
   static let hostVariable = "VTAD_HOST"
+  static let certificatesVariable = "VTAD_CERTIFICATES"
 
   func validate() throws {
     if socket != nil, host != nil { throw ValidationError("--socket or --host, not both") }
@@ -62,7 +64,9 @@ struct DaemonOptions: ParsableArguments {
 
   private func remote(_ text: String) -> DaemonAddress? {
     guard let (host, port) = Self.split(text) else { return nil }
-    let folder = certificates ?? NSHomeDirectory() + "/.config/vta"
+    let folder =
+      certificates ?? ProcessInfo.processInfo.environment[Self.certificatesVariable]
+      ?? NSHomeDirectory() + "/.config/vta"
     return .host(
       host, port: port,
       .init(
