@@ -51,8 +51,9 @@ Depends: $depends, systemd | adduser
 Section: science
 Priority: optional
 Description: driver, runtime and compiler for the VTA accelerator
- vtad serves models on VTA, the open deep-learning accelerator for FPGA boards, or on its simulator, to Triton's clients;
- vtactl compiles ONNX models for it and runs them.
+ vtad serves models on VTA, the open deep-learning accelerator for FPGA
+ boards, or on its simulator, to Triton's clients; vtactl compiles ONNX
+ models for it and runs them.
 CONTROL
 echo /etc/vtad/vtad.json >"$root/DEBIAN/conffiles"
 cat >"$root/DEBIAN/postinst" <<'SCRIPT'
