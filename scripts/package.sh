@@ -27,9 +27,18 @@ done
 
 # As Debian's policy wants them.
 documentation=$root/usr/share/doc/vta
-cp LICENSE "$documentation/copyright"
-gzip -9nc CHANGELOG.md >"$documentation/changelog.gz"
-rm "$documentation/LICENSE" "$documentation/CHANGELOG.md"
+cat >"$documentation/copyright" <<COPYRIGHT
+The VTA project. Licensed under the Apache License, Version 2.0; on Debian systems
+its text is in /usr/share/common-licenses/Apache-2.0.
+COPYRIGHT
+gzip -9nc >"$documentation/changelog.gz" <<CHANGELOG
+vta ($version) unstable; urgency=medium
+
+  * What has changed is in CHANGELOG.md.
+
+ -- The VTA project <vta@localhost>  $(date --utc --rfc-email --date "@${SOURCE_DATE_EPOCH:-0}")
+CHANGELOG
+rm "$documentation/LICENSE"
 find "$root" -type d -exec chmod 0755 {} +
 
 mkdir -p "$dist"

@@ -93,10 +93,6 @@ def test_what_is_wrong_with_the_way(remote, tmp_path):
     nowhere = ("--host", "nowhere.invalid", "--certificates", certificates("alice"))
     assert "can't be reached" in refused("status", *nowhere)
     assert "client.pem can't be read" in refused("status", "--host", f"localhost:{port}", "--certificates", tmp_path)
-    mixed = tmp_path / "mixed"
-    shutil.copytree(certificates("alice"), mixed)
-    shutil.copy(certificates("root") / "client.key", mixed / "client.key")
-    assert "can't be used together" in refused("status", "--host", f"localhost:{port}", "--certificates", mixed)
 
 
 def test_place_of_certificates(remote, monkeypatch):
