@@ -103,7 +103,10 @@ set -e
 if [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi
 if [ "$1" = remove ] || [ "$1" = purge ]; then
   if [ -S /run/udev/control ]; then udevadm control --reload || true; fi
-  if [ -L /usr/lib/firmware/vta ]; then rm -f /usr/lib/firmware/vta; fi
+  if [ -L /usr/lib/firmware/vta ]; then
+    rm -f /usr/lib/firmware/vta
+    rmdir --ignore-fail-on-non-empty /usr/lib/firmware
+  fi
 fi
 if [ "$1" = purge ]; then rm -rf /var/lib/vtad /run/vtad /etc/vtad; fi
 SCRIPT
