@@ -95,7 +95,11 @@ package enum Compiler {
       progress("calibrating: \(done) of \(count) samples")
     }
     progress("quantizing")
-    let result = try Quantizer.quantize(graph, calibration.statistics, format, options.quantization)
+    let result = try Quantizer.quantize(
+      graph, calibration.statistics, format, options.quantization, samples: calibration.samples
+    ) { done, count in
+      progress("quantizing: \(done) of \(count) samples")
+    }
     return (result.graph, ErrorMeasure(graph: result.fused, sample: calibration.firstSample))
   }
 

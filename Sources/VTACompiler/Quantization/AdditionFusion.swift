@@ -91,10 +91,13 @@ extension LinearLayer {
 }
 
 extension LinearQuantizer.Term {
-  init(_ term: LinearTerm, channels: Int, scale: Double, _ statistics: ActivationStatistics) {
+  init(
+    _ term: LinearTerm, channels: Int, scale: Double, _ statistics: ActivationStatistics,
+    _ blocks: [ErrorFeedback.Block] = []
+  ) {
     self.init(
       weights: term.expandedWeights(channels: channels), inputScale: scale, meanSquare: statistics.meanSquare,
-      weightScales: term.weightScales)
+      weightScales: term.weightScales, blocks: blocks)
   }
 }
 

@@ -7,7 +7,8 @@ struct Calibration {
   /// By value of the graph.
   let statistics: [ActivationStatistics]
   /// Elements of each input of the graph.
-  let firstSample: [[Float]]
+  var firstSample: [[Float]] { samples[0] }
+  let samples: CalibrationSamples
 
   /// - Parameters:
   ///   - samples: per graph input an array whose first axis counts samples; other arrays are ignored.
@@ -17,7 +18,7 @@ struct Calibration {
     _ format: IntegerFormat, progress: (_ done: Int, _ count: Int) -> Void
   ) throws(CompileError) {
     let inputs = try CalibrationSamples(graph, samples)
-    firstSample = inputs[0]
+    self.samples = inputs
     let executor = FloatExecutor(graph)
     let passes = method == .minMax ? 1 : 2
     var statistics = [ActivationStatistics](repeating: ActivationStatistics(), count: graph.values.count)
@@ -73,7 +74,7 @@ struct Calibration {
 }
 
 /// The samples, checked against the graph's inputs.
-private struct CalibrationSamples: Sendable {
+struct CalibrationSamples: Sendable {
   let count: Int
   private let arrays: [[Float]]
 

@@ -35,6 +35,13 @@ struct IntegerFormat: Hashable, Sendable {
     )
   }
 
+  /// The nearest weight.
+  func weight(_ value: Double) -> Int {
+    let limits = weights
+    return Int(
+      min(max(value.rounded(.toNearestOrEven), Double(limits.lowerBound)), Double(limits.upperBound)))
+  }
+
   /// The nearest activation.
   func integer(_ value: Double) -> Int {
     let limits = activations

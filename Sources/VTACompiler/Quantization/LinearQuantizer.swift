@@ -20,6 +20,8 @@ struct LinearQuantizer {
     var meanSquare = 0.0
     /// Per output channel what an integer of given weights stands for.
     var weightScales: [Float]?
+    /// Weights that are rounded together; none to round each alone.
+    var blocks: [ErrorFeedback.Block] = []
   }
   struct Result {
     var weights: [[Int8]]
@@ -33,17 +35,27 @@ struct LinearQuantizer {
       weights: terms.map { [Int8](repeating: 0, count: $0.weights.count) },
       bias: [Int32](repeating: 0, count: bias.count), shift: [Int](repeating: 0, count: bias.count))
     for channel in bias.indices {
-      var shift = naturalShift(terms, channel, of: bias.count)
+      var shift = naturalShift(peak(terms, channel, of: bias.count))
       while !fits(terms, bias, channel, shift: shift) {
         shift -= 1
         if shift < 0 { return nil }
       }
       result.shift[channel] = shift
       result.bias[channel] = integerBias(bias[channel], shift: shift)
+    }
+    let factors = terms.map { term in result.shift.map { term.inputScale * power($0) / outputScale } }
+    result.weights = zip(terms, factors).map { $0.integers(format, factors: $1) }
+    for channel in bias.indices {
+      let sums = result.weights.reduce(0) { sum, integers in
+        let count = integers.count / bias.count
+        return sum + integers[channel * count..<(channel + 1) * count].reduce(0) { $0 + abs(Int($1)) }
+      }
+      if fits(sums, bias[channel], shift: result.shift[channel]) { continue }
+      // What was rounded together is larger than each alone, for which the shift was chosen.
       for (index, term) in terms.enumerated() {
-        let factor = term.inputScale * power(shift) / outputScale
         for position in range(term, channel, of: bias.count) {
-          result.weights[index][position] = Int8(integerWeight(term.weights[position], factor))
+          result.weights[index][position] = Int8(
+            integerWeight(term.weights[position], factors[index][channel]))
         }
       }
     }
@@ -52,9 +64,15 @@ struct LinearQuantizer {
 
   /// Expected square of the error that rounding the weights makes in one output, averaged over channels.
   func weightNoise(_ terms: [Term], channels: Int) -> Double {
+    weightNoise(terms, peaks: (0..<channels).map { peak(terms, $0, of: channels) })
+  }
+
+  /// - Parameter peaks: see ``peak(_:_:of:)``.
+  func weightNoise(_ terms: [Term], peaks: [Double]) -> Double {
+    let channels = peaks.count
     var sum = 0.0
-    for channel in 0..<channels {
-      let shift = naturalShift(terms, channel, of: channels)
+    for peak in peaks {
+      let shift = naturalShift(peak)
       for term in terms {
         let step = outputScale / power(shift) / term.inputScale
         sum += step * step / 12 * term.meanSquare * Double(term.weights.count / channels)
@@ -65,7 +83,7 @@ struct LinearQuantizer {
 
   /// The smallest of the channels' shifts.
   func leastShift(_ terms: [Term], channels: Int) -> Int {
-    (0..<channels).map { naturalShift(terms, $0, of: channels) }.min() ?? 0
+    (0..<channels).map { naturalShift(peak(terms, $0, of: channels)) }.min() ?? 0
   }
 
   private func range(_ term: Term, _ channel: Int, of channels: Int) -> Range<Int> {
@@ -73,14 +91,17 @@ struct LinearQuantizer {
     return channel * count..<(channel + 1) * count
   }
 
-  /// The largest shift with which no weight exceeds its bits.
-  private func naturalShift(_ terms: [Term], _ channel: Int, of channels: Int) -> Int {
-    var largest = 0.0
-    for term in terms {
-      var peak: Float = 0
-      for position in range(term, channel, of: channels) { peak = max(peak, abs(term.weights[position])) }
-      largest = max(largest, Double(peak) * term.inputScale / outputScale)
+  /// What the largest weight of a channel makes of one step of its input.
+  func peak(_ terms: [Term], _ channel: Int, of channels: Int) -> Double {
+    terms.reduce(0.0) { largest, term in
+      let peak = term.row(channel, of: channels).reduce(0) { max($0, abs($1)) }
+      return max(largest, Double(peak) * term.inputScale)
     }
+  }
+
+  /// The largest shift with which no weight exceeds its bits.
+  private func naturalShift(_ peak: Double) -> Int {
+    let largest = peak / outputScale
     guard largest > 0 else { return IntegerFormat.shiftMax }
     // Up to just below one half above the last integer, which is where that one rounds to.
     let room = (Double(format.weights.upperBound) + 0.499) / largest
@@ -89,26 +110,29 @@ struct LinearQuantizer {
 
   /// That no order of summation leaves 32 bits, whatever the inputs.
   private func fits(_ terms: [Term], _ bias: [Float], _ channel: Int, shift: Int) -> Bool {
-    // Without a shift, a bias that saturates the output may as well be clipped.
-    var bound = abs(
-      shift > 0 ? realBias(bias[channel], shift: shift) : Double(integerBias(bias[channel], shift: 0)))
+    var sum = 0
     for term in terms {
       let factor = term.inputScale * power(shift) / outputScale
-      var sum = 0
       for position in range(term, channel, of: bias.count) {
         sum += abs(integerWeight(term.weights[position], factor))
       }
-      bound += Double(sum * format.span)
     }
-    // The zero point of the output and what late terms add, with their zero points.
-    bound += Double(format.span) * Double(2 * lateWeight + 1 << lateShift) * power(shift)
+    return fits(sum, bias[channel], shift: shift)
+  }
+
+  /// - Parameter sum: of all weights of a channel, without their signs.
+  private func fits(_ sum: Int, _ bias: Float, shift: Int) -> Bool {
+    // Without a shift, a bias that saturates the output may as well be clipped.
+    let constant = abs(shift > 0 ? realBias(bias, shift: shift) : Double(integerBias(bias, shift: 0)))
+    // The last is the zero point of the output and what late terms add, with their zero points.
+    let bound =
+      constant + Double(sum * format.span)
+      + Double(format.span) * Double(2 * lateWeight + 1 << lateShift) * power(shift)
     return bound <= Double(Int32.max / (hasLeak ? 2 : 1))
   }
 
   private func integerWeight(_ weight: Float, _ factor: Double) -> Int {
-    let limits = format.weights
-    let value = (Double(weight) * factor).rounded(.toNearestOrEven)
-    return Int(min(max(value, Double(limits.lowerBound)), Double(limits.upperBound)))
+    format.weight(Double(weight) * factor)
   }
 
   /// Rounding half up comes with the bias, unless a slope comes between.
@@ -123,4 +147,39 @@ struct LinearQuantizer {
   }
 
   private func power(_ exponent: Int) -> Double { Double(sign: .plus, exponent: exponent, significand: 1) }
+}
+
+extension LinearQuantizer.Term {
+  /// The weights of an output channel.
+  func row(_ channel: Int, of channels: Int) -> ArraySlice<Float> {
+    let count = weights.count / channels
+    return weights[channel * count..<(channel + 1) * count]
+  }
+
+  /// The weights as integers.
+  ///
+  /// - Parameter factors: how many integers a weight of 1 is, by output channel.
+  func integers(_ format: IntegerFormat, factors: [Double]) -> [Int8] {
+    let perOutput = weights.count / factors.count
+    var result = weights.indices.map { position in
+      Int8(format.weight(Double(weights[position]) * factors[position / perOutput]))
+    }
+    guard !blocks.isEmpty else { return result }
+    let exact = weights.indices.map { position in
+      Float(Double(weights[position]) * factors[position / perOutput])
+    }
+    for block in blocks { block.round(exact, into: &result, perOutput: perOutput, limits: format.weights) }
+    return result
+  }
+
+  /// Sum of the squares of what rounding and clipping change in a channel's weights, in integers.
+  func roundingError(_ channel: Int, of channels: Int, factor: Double, most: Double) -> Double {
+    var sum = 0.0
+    for weight in row(channel, of: channels) {
+      let exact = Double(weight) * factor
+      let error = exact - min(max(exact.rounded(.toNearestOrEven), -most), most)
+      sum += error * error
+    }
+    return sum
+  }
 }

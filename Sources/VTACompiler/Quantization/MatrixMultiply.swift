@@ -1,4 +1,4 @@
-/// Convolution of float tensors as blocked matrix multiplication: the one file with unsafe buffers of the compiler.
+/// Convolution of float tensors as blocked matrix multiplication, and what else takes long: the one file with unsafe buffers of the compiler.
 /// Sums are formed in the same order for each output, whatever the machine, so results are reproducible.
 
 /// The weights of a convolution, `rows × depth`, interleaved by fours of rows for the inner loop.
@@ -152,6 +152,54 @@ private struct Unroller {
         }
         for at in high..<end { target[at] = 0 }
         column += end - x
+      }
+    }
+  }
+}
+
+// MARK: - Symmetric matrices
+
+/// R of `matrix = Rᵀ R`, upper triangular, each row divided by its diagonal; `nil` if the matrix is not positive definite.
+///
+/// - Parameter matrix: symmetric, `width × width`; what lies below the diagonal is not read.
+func normalizedTriangle(_ matrix: [Float], _ width: Int) -> [Float]? {
+  var result = matrix
+  let isPositive = result.withUnsafeMutableBufferPointer { buffer -> Bool in
+    guard let base = buffer.baseAddress else { return false }
+    for row in 0..<width {
+      let from = base + row * width
+      let pivot = from[row]
+      guard pivot > 0, pivot.isFinite else { return false }
+      for other in row + 1..<width {
+        let factor = from[other] / pivot
+        if factor == 0 { continue }
+        let to = base + other * width
+        for column in other..<width { to[column] -= factor * from[column] }
+      }
+      for column in row..<width { from[column] /= pivot }
+    }
+    return true
+  }
+  return isPositive ? result : nil
+}
+
+/// `sums[k] += Σ over j > row of factor[row, j] · rows[j, k]`.
+///
+/// - Parameters:
+///   - factor: `width × width`.
+///   - rows: `width × sums.count`.
+func addProducts(_ factor: [Float], row: Int, width: Int, _ rows: [Float], into sums: inout [Float]) {
+  let count = sums.count
+  factor.withUnsafeBufferPointer { factor in
+    rows.withUnsafeBufferPointer { rows in
+      sums.withUnsafeMutableBufferPointer { sums in
+        guard let factor = factor.baseAddress, let rows = rows.baseAddress, let sums = sums.baseAddress else {
+          return
+        }
+        for other in row + 1..<width {
+          let (value, from) = (factor[row * width + other], rows + other * count)
+          for index in 0..<count { sums[index] += value * from[index] }
+        }
       }
     }
   }

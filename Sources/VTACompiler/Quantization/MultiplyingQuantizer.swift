@@ -33,17 +33,8 @@ struct MultiplyingQuantizer {
       units = multiplier.factor.map { Double($0) * step }
     }
     var result = Result(
-      weights: terms.map { [Int8](repeating: 0, count: $0.weights.count) }, bias: [], shift: shift,
-      multiplier: multiplier, units: units)
-    for (index, term) in terms.enumerated() {
-      let count = term.weights.count / bias.count
-      for position in term.weights.indices {
-        let value = (Double(term.weights[position]) * term.inputScale / units[position / count])
-          .rounded(.toNearestOrEven)
-        result.weights[index][position] = Int8(
-          min(max(value, Double(format.weights.lowerBound)), Double(format.weights.upperBound)))
-      }
-    }
+      weights: terms.map { term in term.integers(format, factors: units.map { term.inputScale / $0 }) },
+      bias: [], shift: shift, multiplier: multiplier, units: units)
     let rounding = multiplier.preShift > 0 ? 1 << (multiplier.preShift - 1) : 0
     for channel in bias.indices {
       let sum = zip(terms, result.weights).reduce(0) { sum, pair in
@@ -95,18 +86,33 @@ struct MultiplyingQuantizer {
     if Self.areGiven(terms), let scales = terms[0].weightScales {
       return Double(scales[channel]) * terms[0].inputScale
     }
-    var largest = 0.0
-    for term in terms {
-      let count = term.weights.count / bias.count
-      var peak: Float = 0
-      for position in channel * count..<(channel + 1) * count {
-        peak = max(peak, abs(term.weights[position]))
-      }
-      largest = max(largest, Double(peak) * term.inputScale)
-    }
+    var largest = LinearQuantizer(format: format, outputScale: outputScale).peak(
+      terms, channel, of: bias.count)
+    largest *= clipping(terms, channel, of: bias.count, largest: largest)
     // Finer than any output can show is of no use, and a bias must fit.
     return max(
       largest / Double(format.weights.upperBound), abs(Double(bias[channel])) / Self.biasMax,
       outputScale * Double(sign: .plus, exponent: -18, significand: 1))
+  }
+
+  /// The share of the largest weight that the largest integer should stand for, so that clipping and rounding together lose
+  /// least. With eight bits there is nothing to gain.
+  private func clipping(
+    _ terms: [LinearQuantizer.Term], _ channel: Int, of channels: Int, largest: Double
+  ) -> Double {
+    guard format.weightBits < 8, largest > 0 else { return 1 }
+    var best = (error: Double.infinity, share: 1.0)
+    for step in (20...50).reversed() {
+      let share = Double(step) / 50
+      let factor = Double(format.weights.upperBound) / (largest * share)
+      var error = 0.0
+      for term in terms {
+        error += term.roundingError(
+          channel, of: channels, factor: term.inputScale * factor, most: Double(format.weights.upperBound))
+      }
+      error /= factor * factor
+      if error < best.error { best = (error, share) }
+    }
+    return best.share
   }
 }

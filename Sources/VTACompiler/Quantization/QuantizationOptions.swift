@@ -1,4 +1,4 @@
-/// What the user may choose about integers; the defaults are what measured best (Documentation/Quantization.md).
+/// What the user may choose about integers; the defaults are what measured best (Documentation/Compiling.md).
 package struct QuantizationOptions: Hashable, Sendable {
   /// How the range of an activation follows from the calibration samples.
   package enum CalibrationMethod: String, Hashable, Sendable, CaseIterable {
@@ -21,13 +21,15 @@ package struct QuantizationOptions: Hashable, Sendable {
     case automatic = "auto"
     case shifts
   }
-  package var calibration = CalibrationMethod.minMax
+  package var calibration = CalibrationMethod.mse
   package var scales = Scales.free
   package var requantization = Requantization.automatic
   /// Ranges of channels are evened out between layers.
   package var equalizes = false
   /// Biases make up for the mean error of rounded weights.
   package var correctsBias = true
+  /// Weights are rounded so that their errors cancel on the calibration samples.
+  package var feedsErrorsBack = true
 
   package init() {}
 }

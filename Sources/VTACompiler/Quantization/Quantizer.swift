@@ -8,6 +8,7 @@ struct Quantizer {
   private let format: IntegerFormat
   private let plan: ScalePlan
   private let options: QuantizationOptions
+  private var feedback: ErrorFeedback?
   private var result: QuantizedGraph
   /// Index in `result.values` of a value of the graph.
   private var deviceValues: [Int: Int] = [:]
@@ -21,12 +22,16 @@ struct Quantizer {
   /// - Parameter graph: simplified; see ``Graph/removeReshapes()`` and ``Graph/foldScalesAndClips()``.
   static func quantize(
     _ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat,
-    _ options: QuantizationOptions = QuantizationOptions()
+    _ options: QuantizationOptions = QuantizationOptions(), samples: CalibrationSamples? = nil,
+    progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) throws(CompileError) -> (graph: QuantizedGraph, fused: Graph) {
     var (graph, statistics) = (graph, statistics)
     if options.equalizes, !graph.isQuantized { graph.equalizeChannels(&statistics) }
     graph.fuseAdditions(statistics, format)
     var quantizer = Quantizer(graph, statistics, format, options)
+    if options.feedsErrorsBack, !graph.isQuantized, let samples {
+      quantizer.feedback = ErrorFeedback(graph, samples, isCentred: options.correctsBias, progress: progress)
+    }
     for (index, node) in graph.nodes.enumerated() { try quantizer.lower(node, index) }
     quantizer.lowerOutputs()
     for value in quantizer.result.values where !value.scale.isNormal {
@@ -61,7 +66,7 @@ struct Quantizer {
     switch node.operation {
     case .linear(let layer):
       for term in layer.terms { quantizeInput(term.input) }
-      let (operation, why) = try accumulate(layer, node, plan.uniform[index])
+      let (operation, why) = try accumulate(layer, node, index, plan.uniform[index])
       append(node, why, .accumulate(operation, output: addValue(node.output)))
     case .maxPool(let pool):
       quantizeInput(pool.input)
@@ -220,7 +225,7 @@ struct UniqueNames {
 
 extension Quantizer {
   private func accumulate(
-    _ layer: LinearLayer, _ node: GraphNode, _ uniform: ScalePlan.Uniform?
+    _ layer: LinearLayer, _ node: GraphNode, _ index: Int, _ uniform: ScalePlan.Uniform?
   ) throws(CompileError) -> (Accumulate, String) {
     let late = layer.terms.filter(\.isLate)
     var layer = layer
@@ -256,9 +261,10 @@ extension Quantizer {
           "the divisors at its edges and inside, or the ranges of its inputs and output, differ too much for "
             + "weights of \(format.weightBits) bits")
       }
-      let terms = layer.terms.map {
+      let terms = layer.terms.enumerated().map { place, term in
         LinearQuantizer.Term(
-          $0, channels: layer.bias.count, scale: plan.scale($0.input), statistics[$0.input])
+          term, channels: layer.bias.count, scale: plan.scale(term.input), statistics[term.input],
+          feedback?.blocks(index, place) ?? [])
       }
       let multiplying = MultiplyingQuantizer(format: format, outputScale: sumScale, lateShift: lateShift)
       if format.canMultiply, var result = multiplying.quantize(terms, bias: layer.bias) {

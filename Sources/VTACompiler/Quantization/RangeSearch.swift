@@ -9,7 +9,9 @@ struct Histogram: Sendable {
   static let binCount = 2048
   let low: Double
   let high: Double
+  /// Without the elements that are 0, which every scale expresses.
   private(set) var counts = [Int](repeating: 0, count: binCount)
+  private(set) var zeros = 0
 
   init(low: Float, high: Float) {
     self.low = Double(low)
@@ -21,6 +23,10 @@ struct Histogram: Sendable {
   mutating func add(_ elements: [Float]) {
     guard binWidth > 0 else { return }
     for element in elements {
+      if element == 0 {
+        zeros += 1
+        continue
+      }
       let bin = Int((Double(element) - low) / binWidth)
       counts[min(max(bin, 0), Self.binCount - 1)] += 1
     }
@@ -28,6 +34,7 @@ struct Histogram: Sendable {
 
   mutating func merge(_ other: Histogram) {
     for index in counts.indices { counts[index] += other.counts[index] }
+    zeros += other.zeros
   }
 }
 
@@ -43,7 +50,7 @@ struct RangeSearch {
     guard histogram.binWidth > 0, total > 0 else { return (Float(histogram.low), Float(histogram.high)) }
     switch method {
     case .minMax: return (Float(histogram.low), Float(histogram.high))
-    case .percentile: return percentile(histogram, total)
+    case .percentile: return percentile(histogram, total + histogram.zeros)
     case .mse: return least(histogram) { squaredError(histogram, $0, $1) }
     case .entropy: return least(histogram) { divergence(histogram, $0, $1) }
     }

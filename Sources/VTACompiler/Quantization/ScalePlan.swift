@@ -31,6 +31,9 @@ struct ScalePlan: Sendable {
         Double(sign: .plus, exponent: $0.exponent + ($0.significand > 1 ? 1 : 0), significand: 1)
       }
     }
+    if kind == .free, !format.canMultiply, !graph.isQuantized {
+      Self.favourWeights(graph, statistics, format, &scales)
+    }
     groups = ScaleGroups(scales)
     if graph.isQuantized {
       uniform = GivenScales.uniform(graph, scales, format)
@@ -171,6 +174,34 @@ struct ScalePlan: Sendable {
       // A value that was as good as 0 may be anything small.
       guard half > 1e-30 else { return 1 / Double(format.activations.upperBound) }
       return allowed[value] ? width / Double(format.span) : half / Double(format.activations.upperBound)
+    }
+  }
+
+  /// Where sums are requantized by shifts, an output that is a little coarser may leave its layer's weights more of their
+  /// bits: takes the scale with which both together are off least.
+  private static func favourWeights(
+    _ graph: Graph, _ statistics: [ActivationStatistics], _ format: IntegerFormat, _ scales: inout [Double]
+  ) {
+    for node in graph.nodes {
+      guard case .linear(let layer) = node.operation, layer.terms.allSatisfy({ $0.givenWeights == nil })
+      else {
+        continue
+      }
+      let terms = layer.terms.map {
+        LinearQuantizer.Term(
+          $0, channels: layer.bias.count, scale: scales[$0.input], statistics[$0.input])
+      }
+      let own = LinearQuantizer(format: format, outputScale: scales[node.output])
+      let peaks = layer.bias.indices.map { own.peak(terms, $0, of: layer.bias.count) }
+      var best = (noise: Double.infinity, scale: scales[node.output])
+      for step in 0..<20 {
+        let scale = scales[node.output] * (1 + Double(step) / 40)
+        let noise =
+          scale * scale / 12
+          + LinearQuantizer(format: format, outputScale: scale).weightNoise(terms, peaks: peaks)
+        if noise < best.noise { best = (noise, scale) }
+      }
+      scales[node.output] = best.scale
     }
   }
 

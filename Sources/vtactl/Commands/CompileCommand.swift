@@ -52,8 +52,9 @@ struct CompileCommand: AsyncParsableCommand {
       "Where the integer network is written: graph.json and .npy files.", valueName: "folder"))
   var dumpQuantized: String?
 
-  @Option(help: "How ranges follow from the samples: min-max, percentile, entropy, mse.")
-  var calibrationMethod = QuantizationOptions.CalibrationMethod.minMax
+  @Option(
+    help: "How ranges follow from the samples: min-max, percentile, entropy or mse (least squared error).")
+  var calibrationMethod = QuantizationOptions().calibration
 
   @Option(help: "Scales of activations: free, or powers-of-two (less accurate, for comparison).")
   var scales = QuantizationOptions.Scales.free
@@ -66,6 +67,9 @@ struct CompileCommand: AsyncParsableCommand {
 
   @Flag(inversion: .prefixedNo, help: "Biases make up for the mean error of rounded weights.")
   var biasCorrection = true
+
+  @Flag(inversion: .prefixedNo, help: "Weights are rounded so that their errors cancel on the samples.")
+  var errorFeedback = true
 
   @Flag(help: "Print the report as a table, as on a terminal anyway.")
   var table = false
@@ -93,6 +97,7 @@ struct CompileCommand: AsyncParsableCommand {
     options.quantization.correctsBias = biasCorrection
     options.quantization.equalizes = equalization
     options.quantization.requantization = requantization
+    options.quantization.feedsErrorsBack = errorFeedback
     options.preprocessing = try preprocess.map(PreprocessingInput.read)
     options.labels = try labels.map(lines) ?? []
     options.calibration = try calibration.map { try CalibrationInput.reader($0, options.preprocessing) }
