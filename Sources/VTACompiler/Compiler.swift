@@ -48,14 +48,14 @@ package enum Compiler {
       model, modelDirectory: modelDirectory, options: options, progress: progress)
     progress("generating code")
     do {
-      let (module, notes) = try CodeGenerator.generateWithNotes(
+      let (module, notes, generated) = try CodeGenerator.generateWithNotes(
         quantized, target: options.target, name: options.name, producer: options.producer,
         preprocessing: options.preprocessing, labels: options.labels
       ) { done, count in
         progress("generating code: \(done) of \(count) layers")
       }
       return Compilation(
-        module: module, report: try CompileReport(module, notes), quantized: quantized, measure: measure)
+        module: module, report: try CompileReport(module, notes), quantized: generated, measure: measure)
     } catch {
       throw CompileError("target \(options.target.description)", String(describing: error))
     }

@@ -5,24 +5,20 @@ internal import VTAModule
 /// clip, store. Bias and shift lie in the half of the accumulator behind the tile.
 extension LayerEmitter {
   mutating func emit(
-    _ layer: Accumulate, output: Int, step: QuantizedStep
+    _ layer: Accumulate, output: Int, pool: (layer: MaxPool, output: Int)? = nil, step: QuantizedStep
   ) throws(CodegenError) {
-    let value = graph.values[output]
     for term in layer.terms { try checkPadding(term.padding, step) }
-    let tiles = layer.terms.map { placeWeights($0, outputs: value.channels) }
-    let requantization = Requantization(layer, output: output, graph, configuration)
-    let location = constants.place(requantization.tiles(constants), .acc)
-    let plan = AccumulatePlan(layer: layer, tiles: tiles, requantization: requantization, output: output)
-    let chosen = LayerSchedule.best(
-      outputBlocks: blocks(value.channels), rows: value.height, columns: value.width
-    ) { work(plan, $0) }
-    guard let schedule = chosen else {
+    var plan = plan(layer, output: output)
+    plan.pool = pool
+    let location = constants.place(plan.requantization.tiles(constants), .acc)
+    guard let (_, schedule) = best(plan) else {
       throw .layer(
         name: step.name, op: step.op,
         why: "one output pixel's window does not fit into half a scratchpad of \(configuration.name)")
     }
     lastNote = note(plan, schedule)
     var isReversed = false
+    let value = stored(plan)
     try schedule.forEachTile(
       outputBlocks: blocks(value.channels), rows: value.height, columns: value.width
     ) { (outputs, rows, columns) throws(CodegenError) in
@@ -31,25 +27,54 @@ extension LayerEmitter {
     }
   }
 
+  private mutating func plan(_ layer: Accumulate, output: Int) -> AccumulatePlan {
+    let channels = graph.values[output].channels
+    return AccumulatePlan(
+      layer: layer, tiles: layer.terms.map { placeWeights($0, outputs: channels) },
+      requantization: Requantization(layer, output: output, graph, configuration), output: output)
+  }
+
+  private func best(_ plan: AccumulatePlan) -> (cost: Int, schedule: LayerSchedule)? {
+    let value = stored(plan)
+    return LayerSchedule.best(
+      outputBlocks: blocks(value.channels), rows: value.height, columns: value.width
+    ) { work(plan, $0) }
+  }
+
+  /// That it costs less to take the maximum before the values leave the accumulator, though tiles overlap then and what they
+  /// share is computed twice, than to store them and load them again.
+  mutating func prefersPool(_ layer: Accumulate, output: Int, pool: (layer: MaxPool, output: Int)) -> Bool {
+    var plan = plan(layer, output: output)
+    guard let alone = best(plan), let after = best(pool.layer, graph.values[pool.output]) else {
+      return false
+    }
+    plan.pool = pool
+    guard let together = best(plan) else { return false }
+    return together.cost < alone.cost + after.cost
+  }
+
   // MARK: One tile
 
   /// - Parameter isReversed: chunks are taken from the last to the first, so that those which the tile before ended
   ///   with are there already.
   private mutating func emitTile(
     _ plan: AccumulatePlan, _ schedule: LayerSchedule, constantsAt location: UInt64, _ outputs: Range<Int>,
-    _ rows: Range<Int>, _ columns: Range<Int>, isReversed: Bool
+    _ storedRows: Range<Int>, _ storedColumns: Range<Int>, isReversed: Bool
   ) throws(CodegenError) {
     let requantization = plan.requantization
+    let (rows, columns) = (rows(plan, for: storedRows), columns(plan, for: storedColumns))
     let pixels = rows.count * columns.count
     let size = outputs.count * pixels
-    let reset = size * requantization.tileCopies
+    let copies = size * requantization.tileCopies
+    let pooled = plan.pool == nil ? 0 : outputs.count * storedRows.count * storedColumns.count
+    let reset = copies + pooled
     let constantCount = requantization.tilesPerBlock * schedule.tiling.outputBlocks
     let place = accumulators.next(contexts: schedule.contexts, constants: constantCount, size: reset)
     var last = builder.compute(
       .reset, [NestDimension(extent: reset, dst: 1, src: 0)], base: MicroOp(dst: place.base, src: 0),
       after: place.free)
     // Tiles at the edges are cut as all others, so that they find the same weights.
-    var tiling = schedule.tiling
+    var tiling = ownTiling(plan, schedule.tiling)
     tiling.outputBlocks = outputs.count
     var parts: [TermChunk] = []
     for index in plan.layer.terms.indices {
@@ -73,10 +98,18 @@ extension LayerEmitter {
         rows, columns, &builder) ?? last
     try emit(parts.filter { plan.layer.terms[$0.term].isLate })
     last = requantization.emitClip(base: place.base, count: size, &builder)
+    var result = place.base
+    if let pool = plan.pool {
+      result += copies
+      last = emitMaximum(
+        pool.layer, staged: place.base, result: result, outputs.count, storedRows, storedColumns,
+        InputWindow(valid: rows), InputWindow(valid: columns))
+    }
     accumulators.stored(
       place.base..<place.base + reset,
       by: storeTile(
-        plan.output, channels: outputs, rows: rows, columns: columns, base: place.base, after: last))
+        plan.pool?.output ?? plan.output, channels: outputs, rows: storedRows, columns: storedColumns,
+        base: result, after: last))
   }
 
   /// Where the constants of some output blocks are, loaded unless they are there.

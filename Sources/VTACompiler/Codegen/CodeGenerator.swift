@@ -17,25 +17,35 @@ package enum CodeGenerator {
     ).module
   }
 
-  /// - Returns: the module, and a note for each of its layers.
+  /// - Returns: the module, a note for each of its layers, and the graph, which says of its values what stays on chip.
   package static func generateWithNotes(
     _ graph: QuantizedGraph, target: Target, name: String, producer: String,
     preprocessing: Preprocessing?, labels: [String],
     progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
-  ) throws(CodegenError) -> (module: Module, notes: [LayerNote]) {
+  ) throws(CodegenError) -> (module: Module, notes: [LayerNote], graph: QuantizedGraph) {
     let (spread, unfoldings) = InputUnfolding.apply(to: graph, target.configuration)
     let joined = JoinedTensors(spread, target.configuration)
+    func emitter(_ tensors: [DeviceTensor]) -> LayerEmitter {
+      LayerEmitter(
+        target: target, graph: spread, tensors: tensors, joined: joined, constantRegion: constantRegion,
+        microOpRegion: microOpRegion)
+    }
+    var graph = graph
+    let pooled = PooledLayers(
+      spread, emitter(placeTensors(graph, unfoldings, joined, target.configuration).tensors))
+    for value in pooled.onChip { graph.values[value].isOnChip = true }
     let (tensors, activationBytes) = placeTensors(graph, unfoldings, joined, target.configuration)
-    var emitter = LayerEmitter(
-      target: target, graph: spread, tensors: tensors, joined: joined, constantRegion: constantRegion,
-      microOpRegion: microOpRegion)
+    var emitter = emitter(tensors)
     var assembly = Assembly(target: target)
-    for (index, step) in spread.steps.enumerated() {
+    for index in spread.steps.indices where !pooled.isMerged(index) {
       progress(index, spread.steps.count)
-      try assembly.add(step, &emitter, microOpRegion: microOpRegion)
+      try assembly.add(
+        pooled.described(index), pool: pooled.pool(of: index), &emitter, microOpRegion: microOpRegion)
     }
     try assembly.endProgram(&emitter, microOpRegion: microOpRegion)
     let microOps = try assembly.encodedMicroOps()
+    let stored = graph.values.indices.filter { !graph.values[$0].isOnChip }
+    assembly.renumber(Dictionary(uniqueKeysWithValues: zip(stored, stored.indices)))
     let module = Module(
       name: name, producer: producer, target: target, inputs: graph.inputs, outputs: graph.outputs,
       regions: [
@@ -43,9 +53,9 @@ package enum CodeGenerator {
         region("micro-ops", microOps) { .microOps($0) },
         Region(name: "activations", role: .workspace, byteCount: max(1, activationBytes)),
       ],
-      deviceTensors: tensors, programs: assembly.programs, steps: assembly.steps,
+      deviceTensors: stored.map { tensors[$0] }, programs: assembly.programs, steps: assembly.steps,
       layers: assembly.layers, preprocessing: preprocessing, labels: labels)
-    return (module, assembly.notes)
+    return (module, assembly.notes, graph)
   }
 
   /// A region is never empty, so that it always has an address.
@@ -54,11 +64,12 @@ package enum CodeGenerator {
     return Region(name: name, role: role(bytes), byteCount: UInt64(bytes.count))
   }
 
-  /// Every value gets memory of its own or as part of another value, so that all of them can be looked at after a run.
+  /// Every value gets memory of its own or as part of another value, so that all of them can be looked at after a run; only
+  /// what stays on chip gets none.
   private static func placeTensors(
     _ graph: QuantizedGraph, _ unfoldings: [Int: Unfolding], _ joined: JoinedTensors,
     _ configuration: HardwareConfiguration
-  ) -> ([DeviceTensor], UInt64) {
+  ) -> (tensors: [DeviceTensor], byteCount: UInt64) {
     var offset: UInt64 = 0
     var tensors: [DeviceTensor] = []
     for (index, value) in graph.values.enumerated() {
@@ -66,7 +77,7 @@ package enum CodeGenerator {
         name: value.name, region: activationRegion, byteOffset: offset, channels: value.channels,
         height: value.height, width: value.width, scale: value.scale,
         zeroPoint: value.zeroPoint, unfolding: unfoldings[index])
-      if joined.parts[index] == nil { offset += tensor.byteCount(configuration) }
+      if joined.parts[index] == nil, !value.isOnChip { offset += tensor.byteCount(configuration) }
       tensors.append(tensor)
     }
     for index in tensors.indices where joined.parts[index] != nil {
@@ -91,7 +102,8 @@ private struct Assembly {
   init(target: Target) { self.target = target }
 
   mutating func add(
-    _ step: QuantizedStep, _ emitter: inout LayerEmitter, microOpRegion: Int
+    _ step: QuantizedStep, pool: (layer: MaxPool, output: Int)?, _ emitter: inout LayerEmitter,
+    microOpRegion: Int
   ) throws(CodegenError) {
     switch step.operation {
     case .accumulate(_, let output) where emitter.joined.isWhole(output):
@@ -100,7 +112,7 @@ private struct Assembly {
       addJoined(step, output, emitter.builder.count)
     case .accumulate(let layer, let output):
       let first = emitter.builder.count
-      try emitter.emit(layer, output: output, step: step)
+      try emitter.emit(layer, output: output, pool: pool, step: step)
       addDeviceLayer(step, first..<emitter.builder.count, emitter.lastNote)
     case .maxPool(let pool, let output):
       let first = emitter.builder.count
@@ -135,6 +147,20 @@ private struct Assembly {
       Layer(
         name: step.name, op: step.op, place: .accelerator, why: step.why, program: programs.count,
         instructions: instructions))
+  }
+
+  /// Names tensors by their places in the module.
+  mutating func renumber(_ places: [Int: Int]) {
+    for index in notes.indices { notes[index].output = notes[index].output.flatMap { places[$0] } }
+    for index in steps.indices {
+      switch steps[index] {
+      case .quantize(let input, let output):
+        steps[index] = .quantize(input: input, output: places[output] ?? output)
+      case .dequantize(let input, let output, let shape):
+        steps[index] = .dequantize(input: places[input] ?? input, output: output, shape: shape)
+      case .program, .softmax, .reshape, .activate, .transpose, .concatenate: break
+      }
+    }
   }
 
   /// A layer without instructions of its own, in the program that there is.

@@ -28,9 +28,13 @@ extension LayerEmitter {
   func note(_ plan: AccumulatePlan, _ schedule: LayerSchedule) -> LayerNote {
     let value = graph.values[plan.output]
     let (tiling, requantization) = (schedule.tiling, plan.requantization)
-    var note = LayerNote(schedule: schedule.text, output: plan.output)
+    let own = ownTiling(plan, tiling)
+    let result = plan.pool?.output ?? plan.output
+    var note = LayerNote(schedule: schedule.text, output: result)
+    let pooled = plan.pool == nil ? 0 : tiling.outputBlocks * tiling.rows * tiling.columns
     note.accumulators =
-      schedule.contexts * tiling.outputBlocks * tiling.rows * tiling.columns * requantization.tileCopies
+      schedule.contexts
+      * (own.outputBlocks * own.rows * own.columns * requantization.tileCopies + pooled)
       + requantization.tilesPerBlock * tiling.outputBlocks
     for (term, tiles) in zip(plan.layer.terms, plan.tiles) {
       let positions =
@@ -48,7 +52,7 @@ extension LayerEmitter {
     for (input, terms) in Dictionary(grouping: plan.layer.terms, by: \.input) {
       note.leastBytes += bytesRead(input, terms, of: value)
     }
-    note.leastBytes += bytes(plan.output)
+    note.leastBytes += bytes(result)
     return note
   }
 

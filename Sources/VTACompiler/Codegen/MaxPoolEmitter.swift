@@ -7,10 +7,7 @@ extension LayerEmitter {
   mutating func emit(_ pool: MaxPool, output: Int, step: QuantizedStep) throws(CodegenError) {
     let value = graph.values[output]
     let identity = constants.place(constants.diagonalTile { _ in 1 }, .wgt)
-    let chosen = LayerSchedule.best(
-      outputBlocks: blocks(value.channels), rows: value.height, columns: value.width, orders: [.weightsStay]
-    ) { work(pool, value, $0) }
-    guard let schedule = chosen else {
+    guard let (_, schedule) = best(pool, value) else {
       throw .layer(
         name: step.name, op: step.op,
         why: "a window of \(pool.kernel.height)×\(pool.kernel.width) does not fit into half a scratchpad")
@@ -21,6 +18,17 @@ extension LayerEmitter {
     ) { (channels, rows, columns) throws(CodegenError) in
       try emitTile(pool, schedule, output: output, identityAt: identity, channels, rows, columns)
     }
+  }
+
+  func best(_ pool: MaxPool, _ value: QuantizedValue) -> (cost: Int, schedule: LayerSchedule)? {
+    LayerSchedule.best(
+      outputBlocks: blocks(value.channels), rows: value.height, columns: value.width, orders: [.weightsStay]
+    ) { work(pool, value, $0) }
+  }
+
+  /// Of the maximum itself, with the start at its lower bound and the clip at its upper.
+  func aluSteps(_ pool: MaxPool, _ value: QuantizedValue) -> Int {
+    blocks(value.channels) * value.height * value.width * (pool.kernel.height * pool.kernel.width + 2)
   }
 
   private func work(_ pool: MaxPool, _ value: QuantizedValue, _ schedule: LayerSchedule) -> Work? {
@@ -43,6 +51,7 @@ extension LayerEmitter {
     return Work(
       dramBytes: tiles * staged * configuration.elementBytes(.inp) + outBytes,
       exposedBytes: schedule.contexts == 1 ? outBytes : 0, gemmSteps: tiles * staged,
+      aluSteps: aluSteps(pool, value),
       instructions: tiles * (5 + taps + tiling.outputBlocks))
   }
 
@@ -76,20 +85,29 @@ extension LayerEmitter {
       after: [input.writer, weight.writer])
     inputs.read(input, by: staged)
     weights.read(weight, by: staged)
-    func clip(_ opcode: ALUOpcode, _ value: Int) -> ProgramBuilder.Producer {
-      builder.compute(
-        .alu(opcode, .immediate(value)),
-        [NestDimension(extent: channels.count * pixels, dst: 1, src: 1)],
-        base: MicroOp(dst: result, src: result))
-    }
-    // From zero to the low bound, which every maximum is at least.
-    _ = clip(.add, pool.low)
-    emitTaps(pool, staged: place.base, result: result, channels.count, rows, columns, rowWindow, columnWindow)
-    let last = clip(.min, pool.high)
+    let last = emitMaximum(
+      pool, staged: place.base, result: result, channels.count, rows, columns, rowWindow, columnWindow)
     accumulators.stored(
       place.base..<place.base + size,
       by: storeTile(
         output, channels: channels, rows: rows, columns: columns, base: result, after: last))
+  }
+
+  /// The maximum of a staged window into a result that is 0; returns the last instruction.
+  mutating func emitMaximum(
+    _ pool: MaxPool, staged: Int, result: Int, _ channels: Int, _ rows: Range<Int>, _ columns: Range<Int>,
+    _ rowWindow: InputWindow, _ columnWindow: InputWindow
+  ) -> ProgramBuilder.Producer {
+    func clip(_ opcode: ALUOpcode, _ value: Int) -> ProgramBuilder.Producer {
+      builder.compute(
+        .alu(opcode, .immediate(value)),
+        [NestDimension(extent: channels * rows.count * columns.count, dst: 1, src: 1)],
+        base: MicroOp(dst: result, src: result))
+    }
+    // From zero to the low bound, which every maximum is at least.
+    _ = clip(.add, pool.low)
+    emitTaps(pool, staged: staged, result: result, channels, rows, columns, rowWindow, columnWindow)
+    return clip(.min, pool.high)
   }
 
   private mutating func emitTaps(
@@ -127,7 +145,7 @@ extension LayerEmitter {
   }
 
   /// The window without padding.
-  private func inside(
+  func inside(
     _ outputs: Range<Int>, _ kernel: Int, _ stride: Int, _ padding: Int, _ extent: Int
   ) -> InputWindow {
     let whole = InputWindow(

@@ -34,6 +34,8 @@ package struct QuantizedValue: Sendable {
   package var scale: Float
   /// The integer that stands for 0: positions in a convolution's padding have it.
   package var zeroPoint: Int
+  /// That it never leaves the accelerator's scratchpads, and so has no memory; see ``CodeGenerator``.
+  package var isOnChip = false
 
   package init(
     name: String, channels: Int, height: Int, width: Int, scale: Float, zeroPoint: Int = 0

@@ -145,10 +145,12 @@ private struct Document: Encodable {
     var scale: Double
     var zeroPoint: Int
     var bits: Int
+    var isOnChip: Bool?
 
     enum CodingKeys: String, CodingKey {
       case name, channels, height, width, scale, bits
       case zeroPoint = "zero_point"
+      case isOnChip = "on_chip"
     }
   }
   var format = "vta-quantized-graph"
@@ -169,7 +171,8 @@ private struct Document: Encodable {
     values = graph.values.map { value in
       ValueEntry(
         name: value.name, channels: value.channels, height: value.height, width: value.width,
-        scale: Double(value.scale), zeroPoint: value.zeroPoint, bits: activationBits)
+        scale: Double(value.scale), zeroPoint: value.zeroPoint, bits: activationBits,
+        isOnChip: value.isOnChip ? true : nil)
     }
   }
 }

@@ -61,12 +61,12 @@ struct FloatExecutor: Sendable {
     return graph.outputs.map { values[$0.value] }
   }
 
-  /// The node's result from given inputs; `nil` if one is missing.
+  /// The node's result from given inputs, or from what they are computed from; `nil` if something is missing.
   func recomputed(_ value: Int, from known: [Int: [Float]]) -> [Float]? {
     guard let index = graph.nodes.firstIndex(where: { $0.output == value }) else { return nil }
     var values = [[Float]](repeating: [], count: graph.values.count)
     for input in graph.nodes[index].inputs {
-      guard let elements = known[input] else { return nil }
+      guard let elements = known[input] ?? recomputed(input, from: known) else { return nil }
       values[input] = elements
     }
     return compute(index, values)

@@ -11,14 +11,14 @@ struct LayerSchedule: Hashable {
   /// Tiles that the accumulator holds side by side: with two, one is computed while the other is stored.
   var contexts: Int
 
-  /// The cheapest schedule that `work` accepts.
+  /// The cheapest schedule that `work` accepts, and its cost.
   ///
   /// - Parameter work: of the whole layer; `nil` if a tile does not fit.
   static func best(
     outputBlocks: Int, rows: Int, columns: Int, orders: [Order] = Order.allCases,
     _ model: CostModel = CostModel(),
     work: (LayerSchedule) -> Work?
-  ) -> LayerSchedule? {
+  ) -> (cost: Int, schedule: LayerSchedule)? {
     var best: (cost: Int, schedule: LayerSchedule)?
     for blocks in Tiling.candidates(outputBlocks) {
       for height in Tiling.candidates(rows) {
@@ -34,7 +34,7 @@ struct LayerSchedule: Hashable {
         }
       }
     }
-    return best?.schedule
+    return best
   }
 
   /// Calls `body` for every tile in its order.
