@@ -44,6 +44,37 @@ package enum Fault: Hashable, Sendable {
   }
 }
 
+/// Faults of runs that come at random, decided by a seed.
+package struct RandomFaults: Sendable {
+  private var generator: SplitMix
+  private let oneIn: UInt64
+
+  /// - Parameter oneIn: Runs to a fault, on average; from 1.
+  package init(oneIn: UInt64, seed: UInt64) {
+    self.oneIn = max(1, oneIn)
+    generator = SplitMix(state: seed)
+  }
+
+  mutating func next() -> Fault? {
+    guard UInt64.random(in: 0..<oneIn, using: &generator) == 0 else { return nil }
+    let all: [Fault] = [.hang, .startLost, .doneMissing, .registersAllOnes, .doneStale(.milliseconds(1))]
+    return all.randomElement(using: &generator)
+  }
+
+  /// Steele, Lea and Flood, 2014.
+  private struct SplitMix: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+      state &+= 0x9e37_79b9_7f4a_7c15
+      var z = state
+      z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+      z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+      return z ^ (z >> 31)
+    }
+  }
+}
+
 /// Faults that are still to come.
 final class Faults {
   private struct Planned {
@@ -60,6 +91,8 @@ final class Faults {
   }
 
   private var planned: [Planned] = []
+  /// Of runs that have no planned one.
+  var random: RandomFaults?
 
   func plan(_ fault: Fault, after skip: Int, times: Int) {
     planned.append(Planned(fault: fault, skip: skip, times: times))
@@ -80,6 +113,7 @@ final class Faults {
       }
     }
     planned.removeAll { $0.times == 0 }
+    if taken == nil, case .run = occasion { return random?.next() }
     return taken
   }
 }

@@ -75,6 +75,9 @@ package final class SimulatedBoard: @unchecked Sendable {
     lock.hold { faults.plan(fault, after: skip, times: times) }
   }
 
+  /// Runs fail at random from now on.
+  package func inject(_ random: RandomFaults) { lock.hold { faults.random = random } }
+
   package func clearFaults() { lock.hold { faults.clear() } }
   /// Whether a fault is still to come.
   package var hasPlannedFaults: Bool { lock.hold { !faults.isEmpty } }

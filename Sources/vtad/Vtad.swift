@@ -30,6 +30,14 @@ struct Vtad: AsyncParsableCommand {
   @Option(help: ArgumentHelp("Folder of models.", valueName: "folder"))
   var models: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "For tests: one run in so many fails on a simulated board, at random.", valueName: "number"))
+  var boardFaults: UInt64?
+
+  @Option(help: ArgumentHelp("Decides which runs fail.", valueName: "number"))
+  var boardFaultSeed: UInt64 = 1
+
   @Flag(help: "Check the configuration and what it names, and end.")
   var checkConfig = false
 
@@ -47,8 +55,14 @@ struct Vtad: AsyncParsableCommand {
     let journal = JournalLog.isStandardError ? JournalLog(level: level) : nil
     let logger = Logger(label: "vtad") { _ in (journal as (any LogHandler)?) ?? StandardErrorLog(level: level)
     }
+    let faults = boardFaults.map { RandomFaults(oneIn: $0, seed: boardFaultSeed) }
     let daemon = try Daemon(
-      configuration, logger: logger, logLevel: level, simulatedBoard: { SimulatedBoard($0, .onRealTime) },
+      configuration, logger: logger, logLevel: level,
+      simulatedBoard: { board in
+        let board = SimulatedBoard(board, .onRealTime)
+        if let faults { board.inject(faults) }
+        return board
+      },
       reload: read, handlesSignals: true
     ) { socket in
       Output.write("vtad: ready: \(socket)", to: STDOUT_FILENO)

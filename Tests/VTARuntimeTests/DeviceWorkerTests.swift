@@ -43,7 +43,10 @@ import VTAModule
       let request = RunRequest(
         model: 1, name: "tiny", inputs: input(samples), samples: samples.count, deadline: nil,
         dumpTensors: false, wantsProfile: false, cancellation: Cancellation())
-      return try ModelRun(request: request, model: model, backend: backend).result()
+      var run = ModelRun(request: request, module: module, hostShapes: module.hostShapes)
+      run.prepare()
+      try run.run(model, on: backend)
+      return run.result()
     }
     let alone = try run(samples(1))
     let clean = try backend.copyOut(

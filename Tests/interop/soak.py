@@ -1,8 +1,9 @@
 """`make soak`: a daemon under everything that clients do to it, for SOAK_SECONDS (120).
 
-Mixed models and clients; clients killed, sockets cut, slow readers, cancelled requests, models loaded and unloaded.
-Every answer is compared with the one that a run without the daemon gives. No answer may be wrong or lost, and memory
-and descriptors must be flat.
+Mixed models and clients; clients killed, sockets cut, slow readers, cancelled requests, models loaded and unloaded,
+and a device that fails: a simulated board beneath the driver, whose runs hang, get lost or never say that they are done,
+at random. Every answer is compared with the one that a run without the daemon gives. No answer may be wrong or lost,
+the device must come back, and memory and descriptors must be flat.
 """
 
 import argparse
@@ -10,11 +11,13 @@ import json
 import multiprocessing
 import os
 import pathlib
+import queue
 import random
 import shutil
 import signal
 import socket
 import statistics
+import struct
 import tempfile
 import threading
 import time
@@ -33,6 +36,11 @@ from refusal import compile_arguments
 from test_bit_exact import run_module
 from test_http import free_port
 
+BOARD = "ultra96"
+# One run in so many fails.
+FAULTS = 3000
+# Of the time, for figures of memory and descriptors.
+PARTS = 6
 # What a request may be told instead of an answer, when it is cancelled, too late, or one too many.
 EXCUSES = {"CANCELLED", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "NOT_FOUND", "FAILED_PRECONDITION", "UNAVAILABLE"}
 
@@ -44,14 +52,16 @@ class Models:
         self.folder = folder
         self.served = folder / "models"
         self.served.mkdir()
-        compile_digits(folder / "digits.vtab")
+        compile_digits(folder / "digits.vtab", target=BOARD)
         images = np.load(DIGITS / "heldout.npz")["image"][:64]
         case = onnx_models.CASES["conv_3x3"]()
         onnx.save(case.model, folder / "small.onnx")
         np.savez(folder / "calibration.npz", **case.samples(4, seed=1))
         succeed(
             "vtactl",
-            *compile_arguments(folder / "small.onnx", folder / "small.vtab", folder / "calibration.npz"),
+            *compile_arguments(
+                folder / "small.onnx", folder / "small.vtab", folder / "calibration.npz", target=BOARD
+            ),
         )
         self.inputs = {"digits": ("image", images), "small": ("x", case.samples(64, seed=2)["x"])}
         self.outputs = {}
@@ -64,11 +74,27 @@ class Models:
             self.outputs[name] = (pathlib.Path(file).stem, expected)
 
 
+def write_bitstream(path):
+    """What the simulated board's FPGA is configured with to recover: the headers of a .bit file around a sentence."""
+
+    def record(key, text):
+        contents = text.encode() + b"\0"
+        return key + struct.pack(">H", len(contents)) + contents
+
+    words = [0xFFFFFFFF] * 8 + [0x000000BB, 0x11220044, 0xFFFFFFFF, 0xFFFFFFFF, 0xAA995566, 0x30018001, 0x04710093]
+    data = struct.pack(f">{len(words)}I", *words)
+    data = (data + b"simulated VTA: ultra96 1x16_i8w8a32_15_15_18_17 hls-001\n").ljust(4096, b"\0")
+    header = bytes.fromhex("00090ff00ff00ff00ff0000001") + record(b"a", "vta_wrapper;UserID=0XFFFFFFFF;Version=2018.3")
+    header += record(b"b", "zu3eg-sbva484") + record(b"c", "2026/01/01") + record(b"d", "12:00:00")
+    path.write_bytes(header + b"e" + struct.pack(">I", len(data)) + data)
+    return path
+
+
 class Tally:
     """Counts of one client, sent to the parent when it ends."""
 
     def __init__(self, kind):
-        self.counts = {"kind": kind, "right": 0, "wrong": 0, "lost": 0, "excused": 0, "unexpected": []}
+        self.counts = {"kind": kind, "right": 0, "wrong": 0, "lost": 0, "excused": 0, "failed": 0, "unexpected": []}
         self.seconds = []
 
     def right(self, seconds):
@@ -77,7 +103,13 @@ class Tally:
 
     def refused(self, error):
         status = (error.status() or "").split(".")[-1]
-        if status in EXCUSES or status in ("429", "504", "503", "404", "400"):
+        if not status and "it was unloaded" in error.message():
+            # In a stream there is no status.
+            self.counts["excused"] += 1
+        elif status == "INTERNAL" and "the accelerator" in error.message():
+            # The device failed it twice.
+            self.counts["failed"] += 1
+        elif status in EXCUSES or status in ("429", "504", "503", "404", "400"):
             self.counts["excused"] += 1
         else:
             self.counts["unexpected"].append(str(error)[:200])
@@ -162,6 +194,40 @@ def over_http(models, daemon, end, generator, tally):
                 check(tally, result.as_numpy(output), expected[rows], began)
             except InferenceServerException as error:
                 tally.refused(error)
+
+
+def slow_reading(models, daemon, end, generator, tally):
+    """Asks for much at once, and takes the answers one by one."""
+    while time.monotonic() < end:
+        answers, problems = {}, []
+        lock = threading.Condition()
+
+        def take(result, error):
+            time.sleep(0.05)
+            with lock:
+                if error:
+                    problems.append(error)
+                else:
+                    answers[result.get_response().id] = result
+                lock.notify()
+
+        tensor, data = models.inputs["small"]
+        output, expected = models.outputs["small"]
+        began = time.monotonic()
+        with triton.InferenceServerClient(daemon["url"]) as client:
+            client.start_stream(callback=take)
+            for number in range(12):
+                client.async_stream_infer(
+                    "small", [as_input(triton, tensor, data)], request_id=str(number)
+                )
+            with lock:
+                lock.wait_for(lambda: len(answers) + len(problems) == 12, timeout=120)
+            client.stop_stream()
+        for problem in problems:
+            tally.refused(problem)
+        tally.counts["lost"] += 12 - len(answers) - len(problems)
+        for result in answers.values():
+            check(tally, result.as_numpy(output), expected, began)
 
 
 def in_shared_memory(models, daemon, end, generator, tally):
@@ -267,7 +333,18 @@ def cutting(models, daemon, end, generator, tally):
         tally.counts["excused"] += 1
 
 
-KINDS = [unary, unary, streaming, over_http, in_shared_memory, uploading, cancelling, administering, cutting]
+KINDS = [
+    unary,
+    unary,
+    streaming,
+    over_http,
+    slow_reading,
+    in_shared_memory,
+    uploading,
+    cancelling,
+    administering,
+    cutting,
+]
 
 
 def client_process(kind, models, daemon, end, seed, results):
@@ -311,13 +388,22 @@ def soak(seconds, seed):
         models = Models(pathlib.Path(folder))
         port = free_port()
         config = pathlib.Path(folder) / "vtad.json"
-        config.write_text(json.dumps({"http": {"port": port, "loopback_infer": True}, "log_level": "error"}))
-        with running("--config", config, models=models.served) as daemon:
+        settings = {
+            "http": {"port": port, "loopback_infer": True},
+            "log_level": "critical",
+            "stall_seconds": 1,
+            "bitstream": str(write_bitstream(pathlib.Path(folder) / "vta.bit")),
+        }
+        config.write_text(json.dumps(settings))
+        board = ["--board-faults", FAULTS, "--board-fault-seed", seed]
+        with running("--config", config, *board, device=f"simulated-board:{BOARD}", models=models.served) as daemon:
             where = {"url": daemon.url, "socket": daemon.socket, "port": port}
             end = time.monotonic() + seconds
             results = multiprocessing.Queue()
             processes = [
-                multiprocessing.Process(target=client_process, args=(kind, models, where, end, seed + i, results))
+                multiprocessing.Process(
+                    target=client_process, args=(kind, models, where, end, seed + i, results), name=kind.__name__
+                )
                 for i, kind in enumerate(KINDS)
             ]
             for process in processes:
@@ -328,15 +414,39 @@ def soak(seconds, seed):
             while time.monotonic() < end:
                 samples.append(resources(daemon.process.pid))
                 time.sleep(max(0.5, seconds / 200))
-            tallies = [results.get(timeout=120) for _ in processes]
-            for process in processes:
-                process.join()
+            tallies = collect(processes, results)
             killer.join()
             time.sleep(2)
             rest = resources(daemon.process.pid)
-            alive = daemon.is_running()
+            device = device_after(daemon, models) if daemon.is_running() else None
             log = daemon.log_text()
-    return tallies, samples, rest, killed[0], alive, log
+    return tallies, samples, rest, killed[0], device, log
+
+
+def collect(processes, results):
+    """What each client counted. One that never comes back has lost an answer."""
+    tallies = []
+    try:
+        while len(tallies) < len(processes):
+            tallies.append(results.get(timeout=120))
+    except queue.Empty:
+        for process in (process for process in processes if process.is_alive()):
+            hung = Tally(process.name).counts
+            tallies.append({**hung, "lost": 1, "unexpected": [f"{process.name} never came back"], "seconds": []})
+            process.kill()
+    for process in processes:
+        process.join()
+    return tallies
+
+
+def device_after(daemon, models):
+    """What the daemon says of its device after one more run."""
+    with triton.InferenceServerClient(daemon.url) as client:
+        for name, (tensor, data) in models.inputs.items():
+            client.load_model(name)
+            client.infer(name, [as_input(triton, tensor, data[:1])])
+    status = succeed("vtactl", "status", "--socket", daemon.socket, "--json")
+    return json.loads(status.stdout)["devices"][0]
 
 
 def main():
@@ -344,30 +454,30 @@ def main():
     parser.add_argument("--seconds", type=float, default=float(os.environ.get("SOAK_SECONDS", 120)))
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SOAK_SEED", 1)))
     arguments = parser.parse_args()
-    tallies, samples, rest, killed, alive, log = soak(arguments.seconds, arguments.seed)
-    print(f"{'client':18} {'right':>9} {'wrong':>6} {'lost':>5} {'excused':>8} {'p50 ms':>8} {'p99 ms':>8}")
+    tallies, samples, rest, killed, device, log = soak(arguments.seconds, arguments.seed)
+    print(f"{'client':18} {'right':>9} {'wrong':>6} {'lost':>5} {'excused':>8} {'failed':>7} {'p50 ms':>8} {'p99 ms':>8}")
     for tally in tallies:
         times = sorted(tally["seconds"])
         p50, p99 = (times[len(times) // 2], times[len(times) * 99 // 100]) if times else (0, 0)
         print(
-            f"{tally['kind']:18} {tally['right']:9} {tally['wrong']:6} {tally['lost']:5} {tally['excused']:8}"
+            f"{tally['kind']:18} {tally['right']:9} {tally['wrong']:6} {tally['lost']:5} {tally['excused']:8} {tally['failed']:7}"
             f" {p50 * 1e3:8.2f} {p99 * 1e3:8.2f}"
         )
-    # The first fifth fills caches and pools.
-    settled = samples[len(samples) // 5 :]
-    half = len(settled) // 2
-    early, late = settled[:half], settled[half:]
-    memory = [statistics.median(sample[0] for sample in part) for part in (early, late)]
-    files = [max(sample[1] for sample in part) for part in (early, late)]
+    # The first part fills caches and pools.
+    parts = [samples[len(samples) * i // PARTS : len(samples) * (i + 1) // PARTS] for i in range(PARTS)]
+    memory = [statistics.median(sample[0] for sample in part) for part in parts]
+    files = [max(sample[1] for sample in part) for part in parts]
     print(f"{killed} clients killed; seed {arguments.seed}, {arguments.seconds:.0f} s")
-    print(f"memory (MiB): median of the first half {memory[0]:.1f}, of the second {memory[1]:.1f}, after {rest[0]:.1f}")
-    print(f"descriptors: most in the first half {files[0]}, in the second {files[1]}, after {rest[1]}")
+    print("memory (MiB), medians:", *(f"{value:.0f}" for value in memory), f"after {rest[0]:.0f}")
+    print("descriptors, most:", *files, f"after {rest[1]}")
+    print(f"device: {device}")
     problems = [text for tally in tallies for text in tally["unexpected"]]
     for text in problems[:5]:
         print(f"unexpected: {text}")
     wrong = sum(tally["wrong"] + tally["lost"] for tally in tallies)
-    grows = memory[1] > memory[0] * 1.2 + 16 or files[1] > files[0] + 64
-    if not alive or wrong or problems or grows:
+    grows = memory[-1] > memory[1] * 1.2 + 16 or files[-1] > files[1] + 64
+    is_back = device is not None and device["serving"] and device["recoveries"] > 0
+    if not is_back or wrong or problems or grows:
         print(log[-2000:])
         raise SystemExit("soak: failed")
 

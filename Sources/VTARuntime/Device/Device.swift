@@ -49,15 +49,21 @@ final class Device {
   }
 
   /// A run that the hardware fails is tried once more after a reset.
+  /// - Returns: The run with what the device gave.
   /// - Throws: ``RuntimeError``, ``DeviceError``, `CancellationError`.
-  func run(_ request: RunRequest) throws -> RunResult {
+  func run(_ prepared: ModelRun) throws -> ModelRun {
+    let request = prepared.request
     guard let model = models[request.model] else { throw RuntimeError.modelUnloaded(name: request.name) }
     // The FPGA may have been configured as another accelerator since the model was loaded.
     try backend.prepare(for: model.module.target)
     do {
-      return try recovering { try ModelRun(request: request, model: model, backend: backend).result() }
+      return try recovering {
+        var run = prepared
+        try run.run(model, on: backend)
+        return run
+      }
     } catch let problem as DeviceError where backend.hardware != nil && options.onFailure == .simulator {
-      return try answerOnSimulator(request, model.module, because: problem)
+      return try runOnSimulator(prepared, model.module, because: problem)
     }
   }
 
@@ -174,11 +180,12 @@ final class Device {
     }
   }
 
-  private func answerOnSimulator(
-    _ request: RunRequest, _ module: Module, because problem: DeviceError
-  ) throws -> RunResult {
+  private func runOnSimulator(
+    _ prepared: ModelRun, _ module: Module, because problem: DeviceError
+  ) throws -> ModelRun {
     options.logger.warning(
-      "answered by the simulator", metadata: ["model": "\(request.name)", "because": "\(problem)"])
+      "answered by the simulator",
+      metadata: ["model": "\(prepared.request.name)", "because": "\(problem)"])
     let simulator: SimulatorFallback
     if let fallback {
       simulator = fallback
@@ -186,9 +193,10 @@ final class Device {
       simulator = try SimulatorFallback(options.simulator)
       fallback = simulator
     }
-    var result = try simulator.run(request, module)
-    result.fallback = "\(problem)"
-    return result
+    var run = prepared
+    try simulator.run(&run, module)
+    run.fallback = "\(problem)"
+    return run
   }
 }
 
@@ -201,16 +209,17 @@ private final class SimulatorFallback {
     backend = try SimulatorBackend(target: nil, options)
   }
 
-  func run(_ request: RunRequest, _ module: Module) throws -> RunResult {
+  func run(_ run: inout ModelRun, _ module: Module) throws {
+    let identifier = run.request.model
     let model: ResidentModel
-    if let loaded = models[request.model] {
+    if let loaded = models[identifier] {
       model = loaded
     } else {
-      model = try ModelLoader(backend: backend).load(module, identifier: request.model)
-      models[request.model] = model
+      model = try ModelLoader(backend: backend).load(module, identifier: identifier)
+      models[identifier] = model
     }
     do {
-      return try ModelRun(request: request, model: model, backend: backend).result()
+      try run.run(model, on: backend)
     } catch DeviceError.deadlineExceeded {
       throw RuntimeError.deadlineExceeded
     }

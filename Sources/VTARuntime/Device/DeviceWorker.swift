@@ -6,7 +6,8 @@ package import VTAModule
 ///
 /// Names: `auto` (the board that is there, else the simulator), `uio:NAME`, `mem:ADDRESS`, `simulated-board:BOARD`, `sim`
 /// (takes on each module's target), `sim:TARGET` or `sim:FILE.json` (fixed). Calls may come from any task; each waits its
-/// turn in a bounded queue and then runs on the device's thread without interruption. A cancelled task's run is not
+/// turn in a bounded queue and then runs on the device's thread without interruption; the host's first and last steps of
+/// a run are taken where it is called from, while the device has another one. A cancelled task's run is not
 /// started, or stops between two groups of samples.
 package final class DeviceWorker: Sendable {
   private let thread: DeviceThread
@@ -19,7 +20,7 @@ package final class DeviceWorker: Sendable {
     try DeviceWorker(DeviceName.resolve(name, options), options)
   }
 
-  private init(_ open: @escaping DeviceName.Open, _ options: DeviceOptions) throws(DeviceError) {
+  init(_ open: @escaping DeviceName.Open, _ options: DeviceOptions) throws(DeviceError) {
     let opened = Mutex<SharedDescription?>(nil)
     thread = try DeviceThread { () throws(DeviceError) in
       let device = try open()
@@ -70,25 +71,37 @@ package final class DeviceWorker: Sendable {
     _ model: LoadedModel, inputs: [String: Tensor], deadline: Duration? = nil, dumpTensors: Bool = false,
     wantsProfile: Bool = false
   ) async throws -> RunResult {
+    let prepared = try prepare(
+      model, inputs: inputs, deadline: deadline, dumpTensors: dumpTensors, wantsProfile: wantsProfile)
     let submitted = ContinuousClock.now
-    let samples = try InputCheck.sampleCount(of: inputs, for: model.module)
-    let name = shared.value.name
-    let cancellation = Cancellation()
-    let request = RunRequest(
-      model: model.identifier, name: model.module.name, inputs: inputs, samples: samples,
-      deadline: deadline.map { submitted + $0 }, dumpTensors: dumpTensors,
-      wantsProfile: wantsProfile, cancellation: cancellation)
-    return try await withTaskCancellationHandler {
+    var (run, queued) = try await withTaskCancellationHandler {
       try await perform { device in
         let queued = ContinuousClock.now - submitted
-        var result = try device.run(request)
-        result.timings.queue = queued
-        result.device = name
-        return result
+        return (try device.run(prepared), queued)
       }
     } onCancel: {
-      cancellation.cancel()
+      prepared.request.cancellation.cancel()
     }
+    var result = run.result()
+    result.timings.queue = queued
+    result.device = shared.value.name
+    return result
+  }
+
+  /// The part of a run that comes before its turn on the device.
+  func prepare(
+    _ model: LoadedModel, inputs: [String: Tensor], deadline: Duration? = nil, dumpTensors: Bool = false,
+    wantsProfile: Bool = false
+  ) throws(RuntimeError) -> ModelRun {
+    let began = ContinuousClock.now
+    let samples = try InputCheck.sampleCount(of: inputs, for: model.module)
+    let request = RunRequest(
+      model: model.identifier, name: model.module.name, inputs: inputs, samples: samples,
+      deadline: deadline.map { began + $0 }, dumpTensors: dumpTensors, wantsProfile: wantsProfile,
+      cancellation: Cancellation())
+    var run = ModelRun(request: request, module: model.module, hostShapes: model.hostShapes)
+    run.prepare()
+    return run
   }
 
   /// Runs the programs of a model part by part, on whatever the last run left in memory.

@@ -9,6 +9,8 @@ package final class LoadedModel: Sendable {
   package let memoryByteCount: UInt64
   /// Of all programs that the fast simulator runs.
   package let translation: TranslatedProgram.Figures
+  /// Of every tensor that host steps see, with the batch axis first.
+  let hostShapes: [HostTensorName: [Int]]
   /// Names it on the thread of ``worker``.
   let identifier: UInt64
   let worker: DeviceWorker
@@ -18,6 +20,7 @@ package final class LoadedModel: Sendable {
     worker: DeviceWorker
   ) {
     self.module = module
+    hostShapes = module.hostShapes
     self.translation = translation
     self.memoryByteCount = memoryByteCount
     self.identifier = identifier

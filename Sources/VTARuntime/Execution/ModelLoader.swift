@@ -11,8 +11,6 @@ struct ResidentModel {
 
   let identifier: UInt64
   let module: Module
-  /// Of every tensor that host steps see, with the batch axis first.
-  let hostShapes: [HostTensorName: [Int]]
   /// By index of the module's regions.
   let regions: [DeviceAddress]
   let programs: [Program]
@@ -77,8 +75,7 @@ struct ModelLoader {
         program: index, of: module, regions: regions, at: arena[module.regions.count + index], isNew: isNew)
     }
     return ResidentModel(
-      identifier: identifier, module: module, hostShapes: module.hostShapes, regions: regions,
-      programs: programs,
+      identifier: identifier, module: module, regions: regions, programs: programs,
       memoryByteCount: module.regions.reduce(0) { $0 + $1.byteCount }
         + module.programs.reduce(0) { $0 + UInt64($1.instructions.count) })
   }

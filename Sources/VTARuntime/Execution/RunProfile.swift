@@ -30,8 +30,7 @@ package struct RunProfile: Hashable, Sendable {
 
   package private(set) var steps: [Step]
 
-  init(of model: ResidentModel) {
-    let module = model.module
+  init(of module: Module) {
     steps = module.steps.map { step in
       guard case .program(let index) = step else {
         return Step(name: step.title(in: module), isOnDevice: false, layers: [])
@@ -41,8 +40,8 @@ package struct RunProfile: Hashable, Sendable {
     }
   }
 
-  mutating func add(_ duration: Duration, toStep index: Int) {
-    steps[index].count += 1
+  mutating func add(_ duration: Duration, toStep index: Int, count: Int) {
+    steps[index].count += count
     steps[index].duration += duration
   }
 

@@ -1,6 +1,7 @@
 internal import CVTALinux
 internal import GRPCNIOTransportHTTP2
 internal import Glibc
+internal import NIOCore
 internal import SystemPackage
 
 /// Where a daemon is.
@@ -67,21 +68,25 @@ package enum DaemonAddress: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  func transport(_ config: HTTP2ClientTransport.Posix.Config) throws -> HTTP2ClientTransport.Posix {
+  func transport(
+    _ config: HTTP2ClientTransport.Posix.Config, on eventLoop: any EventLoop
+  ) throws -> HTTP2ClientTransport.Posix {
     var config = config
     switch self {
     case .socket(let path):
       // Otherwise the percent-encoded path, which strict servers refuse.
       config.http2.authority = "localhost"
       return try HTTP2ClientTransport.Posix(
-        target: .unixDomainSocket(path: path), transportSecurity: .plaintext, config: config)
+        target: .unixDomainSocket(path: path), transportSecurity: .plaintext, config: config,
+        eventLoopGroup: eventLoop)
     case .host(let host, let port, let credentials):
       let security = HTTP2ClientTransport.Posix.TransportSecurity.mTLS(
         certificateChain: [.file(path: credentials.certificate, format: .pem)],
         privateKey: .file(path: credentials.key, format: .pem)
       ) { $0.trustRoots = .certificates([.file(path: credentials.authority, format: .pem)]) }
       return try HTTP2ClientTransport.Posix(
-        target: .dns(host: host, port: port), transportSecurity: security, config: config)
+        target: .dns(host: host, port: port), transportSecurity: security, config: config,
+        eventLoopGroup: eventLoop)
     }
   }
 

@@ -1,6 +1,7 @@
 internal import Foundation
 internal import GRPCCore
 internal import GRPCNIOTransportHTTP2
+internal import NIOPosix
 internal import SwiftProtobuf
 package import VTAModule
 
@@ -20,10 +21,14 @@ package struct VTAServiceClient: Sendable {
     config.http2.maxFrameSize = HTTP2Tuning.frameBytes
     config.http2.targetWindowSize = HTTP2Tuning.windowBytes
     config.connection.flushCoalescing = nil
-    return try await withGRPCClient(transport: try address.transport(config)) { client in
-      try await body(
-        VTAServiceClient(
-          inference: .init(wrapping: client), daemon: .init(wrapping: client), address: address))
+    let loop = MultiThreadedEventLoopGroup.singleton.next()
+    let transport = try address.transport(config, on: loop)
+    return try await withTaskExecutorPreference(EventLoopExecutor(loop)) {
+      try await withGRPCClient(transport: transport) { client in
+        try await body(
+          VTAServiceClient(
+            inference: .init(wrapping: client), daemon: .init(wrapping: client), address: address))
+      }
     }
   }
 

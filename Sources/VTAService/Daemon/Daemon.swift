@@ -106,7 +106,9 @@ package final class Daemon: Sendable {
     }
     // Stopped from the last to the first, so that systemd sees signs of life until the last call is done.
     var group = ServiceGroupConfiguration(
-      services: [readiness, ServingService(server: GRPCServer(transport: transport, services: services))]
+      services: [
+        readiness, ServingService(server: GRPCServer(transport: transport, daemonServices: services)),
+      ]
         + (try addresses.services(rpc: services))
         + (reload.map { [ReloadService(read: $0, take: take, notifier: notifier, logger: logger)] } ?? [])
         + [DrainService(drain: drain, counters: counters, notifier: notifier, logger: logger)],

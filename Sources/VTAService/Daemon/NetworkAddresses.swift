@@ -34,7 +34,7 @@ struct NetworkAddresses {
         connections: connections, live: live, eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
       let transport = listener.transport(maximumMessageBytes: configuration.maximumMessageBytes)
       logger.info("grpc with TLS", metadata: ["address": "\(tcp.address)", "port": "\(port)"])
-      services.append(ServingService(server: GRPCServer(transport: transport, services: rpc)))
+      services.append(ServingService(server: GRPCServer(transport: transport, daemonServices: rpc)))
     }
     return services
   }

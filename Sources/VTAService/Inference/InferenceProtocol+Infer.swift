@@ -23,7 +23,7 @@ extension InferenceProtocol {
     var model: ServedModel?
     do {
       try caller.require(.infer, to: "run models")
-      let found = try await models.find(request.modelName, version: request.modelVersion, for: caller)
+      let found = try models.find(request.modelName, version: request.modelVersion, for: caller)
       model = found
       return try await answer(request, found, caller, since: started)
     } catch {

@@ -8,14 +8,14 @@ extension InferenceProtocol {
   func modelReady(
     _ request: Inference_ModelReadyRequest, for caller: Caller
   ) async throws -> Inference_ModelReadyResponse {
-    let isReady = await models.isReady(request.name, version: request.version, for: caller)
+    let isReady = models.isReady(request.name, version: request.version, for: caller)
     return .with { $0.ready = isReady }
   }
 
   func modelMetadata(
     _ request: Inference_ModelMetadataRequest, for caller: Caller
   ) async throws -> Inference_ModelMetadataResponse {
-    let model = try await models.find(request.name, version: request.version, for: caller)
+    let model = try models.find(request.name, version: request.version, for: caller)
     let module = model.module
     return .with {
       $0.name = model.name
@@ -29,7 +29,7 @@ extension InferenceProtocol {
   func modelConfig(
     _ request: Inference_ModelConfigRequest, for caller: Caller
   ) async throws -> Inference_ModelConfigResponse {
-    let model = try await models.find(request.name, version: request.version, for: caller)
+    let model = try models.find(request.name, version: request.version, for: caller)
     return .with { $0.config = configuration(of: model) }
   }
 

@@ -46,7 +46,7 @@ struct InferenceProtocol: Sendable {
     _ request: Inference_TraceSettingRequest, for caller: Caller
   ) async throws -> Inference_TraceSettingResponse {
     if !request.modelName.isEmpty {
-      _ = try await models.find(request.modelName, version: "", for: caller)
+      _ = try models.find(request.modelName, version: "", for: caller)
     }
     if !request.settings.isEmpty {
       try caller.require(.administer, to: "change trace settings")

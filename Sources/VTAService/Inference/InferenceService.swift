@@ -56,7 +56,9 @@ struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol, CallAns
     request: ServerRequest<Inference_ModelInferRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_ModelInferResponse> {
     try await reply(to: request) { message, caller in
-      try await untilClientLeaves { try await core.infer(message, for: caller) }
+      try await untilClientLeaves(on: message.isSmall ? EventLoopExecutor.current : nil) {
+        try await core.infer(message, for: caller)
+      }
     }
   }
 
@@ -150,5 +152,14 @@ extension InferenceService {
       answer.inferResponse.parameters["triton_final_response"] = .with { $0.boolParam = true }
     }
     return answer
+  }
+}
+
+extension Inference_ModelInferRequest {
+  /// Whether reading its inputs takes a few microseconds at most.
+  fileprivate var isSmall: Bool {
+    let raw = rawInputContents.reduce(0) { $0 + $1.count }
+    let isApart = inputs.contains { !$0.parameters.isEmpty || $0.hasContents }
+    return raw <= 1 << 16 && !isApart
   }
 }

@@ -1,4 +1,5 @@
 package import Logging
+internal import Synchronization
 internal import VTAModule
 package import VTARuntime
 
@@ -14,14 +15,22 @@ package actor ModelStore {
   private let logger: Logger
 
   private typealias Versions = [UInt64: Entry]
-  private var published: [String: Versions] = [:]
-  private var submitted: [ConnectionID: [String: Submission]] = [:]
+  private var published: [String: Versions] = [:] { didSet { show() } }
+  private var submitted: [ConnectionID: [String: Submission]] = [:] { didSet { show() } }
   private var usage: QuotaUsage
   /// Of published versions, also while they can't be used.
   private var records: [String: [UInt64: ModelRecord]] = [:]
-  private var hasScanned = false
+  private var hasScanned = false { didSet { show() } }
+  /// What requests look into, which do not wait for the actor.
+  private let shown = Mutex(Tables(published: [:], submitted: [:], hasScanned: false))
 
-  private enum Entry {
+  private struct Tables: Sendable {
+    let published: [String: Versions]
+    let submitted: [ConnectionID: [String: Submission]]
+    let hasScanned: Bool
+  }
+
+  private enum Entry: Sendable {
     case ready(ModelInstances, ModelRecord)
     case unavailable(String)
 
@@ -32,7 +41,7 @@ package actor ModelStore {
     }
   }
 
-  private struct Submission {
+  private struct Submission: Sendable {
     let versions: Versions
     let owner: Caller.User
     /// As it was counted for the owner's quota.
@@ -56,6 +65,11 @@ package actor ModelStore {
   /// The directory has been read once.
   package var isReady: Bool { hasScanned }
 
+  private func show() {
+    let tables = Tables(published: published, submitted: submitted, hasScanned: hasScanned)
+    shown.withLock { $0 = tables }
+  }
+
   package func change(quota: UserQuota) { usage.quota = quota }
 
   /// Loads everything in the directory. A file that is no model is reported and keeps none of the others away.
@@ -73,11 +87,13 @@ package actor ModelStore {
 // Questions.
 extension ModelStore {
   /// - Parameter version: Empty: the highest one that can be used.
-  func find(_ name: String, version: String, for caller: Caller) throws(ServiceError) -> ServedModel {
+  nonisolated func find(
+    _ name: String, version: String, for caller: Caller
+  ) throws(ServiceError) -> ServedModel {
     try find(name, version: version, in: try versions(of: name, for: caller))
   }
 
-  func isReady(_ name: String, version: String, for caller: Caller) -> Bool {
+  nonisolated func isReady(_ name: String, version: String, for caller: Caller) -> Bool {
     (try? find(name, version: version, for: caller)) != nil
   }
 
@@ -134,10 +150,11 @@ extension ModelStore {
     }
   }
 
-  private func versions(of name: String, for caller: Caller) throws(ServiceError) -> Versions {
-    if let own = submitted[caller.connection]?[name] { return own.versions }
-    guard let entries = published[name] else {
-      guard hasScanned else {
+  private nonisolated func versions(of name: String, for caller: Caller) throws(ServiceError) -> Versions {
+    let tables = shown.withLock { $0 }
+    if let own = tables.submitted[caller.connection]?[name] { return own.versions }
+    guard let entries = tables.published[name] else {
+      guard tables.hasScanned else {
         throw ServiceError(.unavailable, "the model folder is still being read; try again in a moment")
       }
       throw ServiceError(
@@ -156,7 +173,7 @@ extension ModelStore {
     }
   }
 
-  private func find(
+  private nonisolated func find(
     _ name: String, version: String, in entries: Versions
   ) throws(ServiceError) -> ServedModel {
     let ready = entries.filter { $0.value.isReady }.keys.sorted()

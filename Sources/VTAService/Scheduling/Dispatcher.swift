@@ -6,8 +6,9 @@ internal import VTARuntime
 final class Dispatcher: Sendable {
   typealias User = Caller.User
 
-  /// Requests that a device has at the same time: one that runs, and one that starts when it ends.
-  static let slots = 2
+  /// Requests that a device has at the same time: one that runs, one that starts when it ends, and one whose inputs or
+  /// outputs the host is busy with meanwhile.
+  static let slots = 3
 
   /// What is asked for.
   struct Job: Sendable {
@@ -91,7 +92,7 @@ final class Dispatcher: Sendable {
     let turn = Turn(
       devices: job.model.byDevice.keys.sorted(), user: job.user, priority: job.priority,
       deadline: job.deadline, cost: job.cost, bytes: job.inputs.values.reduce(0) { $0 + $1.bytes.count })
-    return try await take(turn) { device, deadline, waited in
+    return try await take(turn, cost: { $0.timings.device + $0.timings.host }) { device, deadline, waited in
       guard let model = job.model.byDevice[device] else {
         throw ServiceError(.internal, "the model was sent to a device that doesn't have it")
       }
@@ -102,10 +103,13 @@ final class Dispatcher: Sendable {
     }
   }
 
-  /// - Parameter body: Gets the number of a device, what is left until the deadline, and the time that it waited.
+  /// - Parameters:
+  ///   - cost: What it took of the device; `nil`: all the time since its turn.
+  ///   - body: Gets the number of a device, what is left until the deadline, and the time that it waited.
   /// - Throws: ``ServiceError`` if it is refused or its time is over; what `body` throws.
   func take<Answer>(
-    _ turn: Turn, _ body: (Int, Duration?, Duration) async throws -> Answer
+    _ turn: Turn, cost: (Answer) -> Duration? = { _ in nil },
+    _ body: (Int, Duration?, Duration) async throws -> Answer
   ) async throws -> Answer {
     let admitted = now
     let id = try admit(turn, at: admitted)
@@ -114,8 +118,12 @@ final class Dispatcher: Sendable {
     let started = now
     let waited = Duration.nanoseconds(Int64(clamping: started - admitted))
     state.withLock { $0.runs[id] = (device, deadline) }
-    defer { finish(id, took: now - started) }
-    return try await body(device, turn.deadline.map { max(.zero, $0 - waited) }, waited)
+    // The user pays for what was run, not for those who had the device before.
+    var took: Duration?
+    defer { finish(id, took: took?.nanoseconds ?? now - started) }
+    let answer = try await body(device, turn.deadline.map { max(.zero, $0 - waited) }, waited)
+    took = cost(answer)
+    return answer
   }
 
   private var now: UInt64 { (ContinuousClock.now - start).nanoseconds }

@@ -18,10 +18,11 @@ extension CallAnswering {
   }
 
   /// Gives up the work when the client leaves or its deadline passes, but not when the daemon drains.
+  /// - Parameter executor: Where it is done; `nil`: where it may take long.
   func untilClientLeaves<Output: Sendable>(
-    _ body: @escaping @Sendable () async throws -> Output
+    on executor: EventLoopExecutor? = nil, _ body: @escaping @Sendable () async throws -> Output
   ) async throws -> Output {
-    let work = Task(operation: body)
+    let work = Task(executorPreference: executor, operation: body)
     return try await withRPCCancellationHandler {
       try await withTaskCancellationHandler {
         try await work.value
