@@ -14,7 +14,7 @@ extension InferenceProtocol {
     return try await counted(request.model) {
       switch request.source {
       case .model(let name):
-        try await run(request, try await models.find(name, version: request.version, for: caller), caller)
+        try await run(request, try models.find(name, version: request.version, for: caller), caller)
       case .module(let bytes):
         try await models.withModel([UInt8](bytes), for: caller) { try await run(request, $0, caller) }
       case nil:
