@@ -44,7 +44,10 @@ package struct CompileReport: Sendable, Encodable {
     package let utilisation: Double?
     /// Every input, weight, constant and output once.
     package let leastBytes: Int?
-    /// Share of the accumulator that tiles and constants take.
+    /// Shares of the scratchpads: what the layer loads into those of inputs and weights, tiles and constants in the
+    /// accumulator.
+    package let inputUse: Double?
+    package let weightUse: Double?
     package let accumulatorUse: Double?
     /// Of the tensor that it computes, for the first calibration sample; `nil` where it was not measured.
     package var error: LayerError?
@@ -56,6 +59,8 @@ package struct CompileReport: Sendable, Encodable {
       case place = "where"
       case utilisation = "gemm_utilisation"
       case leastBytes = "least_dram_bytes"
+      case inputUse = "input_use"
+      case weightUse = "weight_use"
       case accumulatorUse = "accumulator_use"
       case error = "sqnr_db"
     }
@@ -69,6 +74,8 @@ package struct CompileReport: Sendable, Encodable {
       try container.encodeIfPresent(schedule, forKey: .schedule)
       try container.encodeIfPresent(utilisation, forKey: .utilisation)
       try container.encodeIfPresent(leastBytes, forKey: .leastBytes)
+      try container.encodeIfPresent(inputUse, forKey: .inputUse)
+      try container.encodeIfPresent(weightUse, forKey: .weightUse)
       try container.encodeIfPresent(accumulatorUse, forKey: .accumulatorUse)
       try container.encodeIfPresent(error, forKey: .error)
       try counts.encode(to: encoder)
@@ -89,12 +96,12 @@ package struct CompileReport: Sendable, Encodable {
     var totals = Counts()
     layers = module.layers.enumerated().map { index, layer in
       var counts = Counts()
+      var (inputUse, weightUse): (Double?, Double?)
       if let program = layer.program {
-        // FINISH belongs to the layer it follows.
-        let isLast = !module.layers[(index + 1)...].contains { $0.program == program }
-        let end = isLast ? programs[program].count : layer.instructions.upperBound
-        let stream = programs[program][layer.instructions.lowerBound..<end]
+        let stream = programs[program][layer.instructions]
         counts = Counts(ProgramStatistics(stream, module.target.configuration))
+        inputUse = Self.share(loadedInto: .inp, stream, module.target.configuration)
+        weightUse = Self.share(loadedInto: .wgt, stream, module.target.configuration)
       }
       totals.add(counts)
       let note = layer.place == .accelerator ? notes[index] : nil
@@ -105,12 +112,31 @@ package struct CompileReport: Sendable, Encodable {
         name: layer.name, op: layer.op, place: layer.place.rawValue, why: layer.why, counts: counts,
         schedule: note?.schedule,
         utilisation: note.flatMap { $0.products > 0 ? Double($0.products) / Double(max(slots, 1)) : nil },
-        leastBytes: note?.leastBytes,
+        leastBytes: note?.leastBytes, inputUse: inputUse, weightUse: weightUse,
         accumulatorUse: note.flatMap {
           $0.accumulators > 0 ? Double($0.accumulators) / Double(configuration.depth(.acc)) : nil
         }, tensor: note.flatMap { $0.output.map { module.deviceTensors[$0].name } })
     }
     self.totals = totals
+  }
+
+  /// The share of a scratchpad that instructions load something into; `nil` for none.
+  private static func share(
+    loadedInto memory: MemoryType, _ instructions: ArraySlice<Instruction>,
+    _ configuration: HardwareConfiguration
+  ) -> Double? {
+    var isLoaded = [Bool](repeating: false, count: configuration.depth(memory))
+    for instruction in instructions {
+      guard case .load(let transfer) = instruction.operation, transfer.memory == memory else { continue }
+      let size =
+        (transfer.yPad0 + transfer.ySize + transfer.yPad1)
+        * (transfer.xPad0 + transfer.xSize + transfer.xPad1)
+      for index in transfer.sramBase..<min(transfer.sramBase + size, isLoaded.count) {
+        isLoaded[index] = true
+      }
+    }
+    let count = isLoaded.count { $0 }
+    return count == 0 ? nil : Double(count) / Double(isLoaded.count)
   }
 
   /// Notes the errors of tensors, by their name.
@@ -122,12 +148,13 @@ package struct CompileReport: Sendable, Encodable {
   package func table() -> [String] {
     func percent(_ share: Double?) -> String { share.map { "\(Int(($0 * 100).rounded()))%" } ?? "" }
     func decibels(_ value: Double?) -> String {
-      value.map { "\(Double(Int(($0 * 10).rounded())) / 10)" } ?? ""
+      // More is not told apart.
+      value.map { $0 >= 200 ? "exact" : "\(Double(Int(($0 * 10).rounded())) / 10)" } ?? ""
     }
     func text(_ number: Int) -> String { String(number) }
     let header = [
-      "layer", "operators", "GEMM", "used", "ALU", "instr.", "uops", "DRAM", "least", "dB", "all dB",
-      "schedule or reason",
+      "layer", "operators", "GEMM", "used", "ALU", "instr.", "uops", "DRAM", "least", "inp/wgt/acc", "dB",
+      "all dB", "schedule or reason",
     ]
     let rows = layers.map { layer in
       let isHost = layer.place == "host"
@@ -137,14 +164,18 @@ package struct CompileReport: Sendable, Encodable {
         isHost ? "" : text(counts.aluSteps), isHost ? "" : text(counts.instructions),
         isHost ? "" : text(counts.microOps), isHost ? "" : text(counts.bytes.total),
         percent(layer.leastBytes.map { Double($0) / Double(max(1, counts.bytes.total)) }),
+        isHost
+          ? ""
+          : [layer.inputUse, layer.weightUse, layer.accumulatorUse].map { $0 == nil ? "–" : percent($0) }
+            .joined(separator: "/"),
         decibels(layer.error?.own), decibels(layer.error?.accumulated),
-        layer.schedule ?? layer.why,
+        layer.schedule.map { $0.isEmpty ? layer.why : $0 } ?? layer.why,
       ]
     }
     let sum = [
       "all", "", text(totals.gemmSteps), "", text(totals.aluSteps), text(totals.instructions),
       text(totals.microOps),
-      text(totals.bytes.total), "", "", "", "",
+      text(totals.bytes.total), "", "", "", "", "",
     ]
     let all = [header] + rows + [sum]
     let widths = header.indices.map { column in min(28, all.map { $0[column].count }.max() ?? 0) }

@@ -22,7 +22,9 @@ from programs import BINARIES, DIGITS, succeed
 from quantized_reference import QuantizedNetwork
 from test_bit_exact import CONFIGURATION, SHAPES, TARGETS, assert_equal_bits, run_module
 
-HOST_OPERATORS = {"QuantizeLinear", "DequantizeLinear", "Softmax", "Tanh"}
+# What the host may do; classifiers need no more than their probabilities.
+HOST_OPERATORS = {"QuantizeLinear", "DequantizeLinear", "Softmax"}
+OTHER_HOST_OPERATORS = {"dcgan": {"Tanh"}}
 
 
 def targets(folder):
@@ -67,7 +69,7 @@ def check(name, model, calibration, inputs, target, target_name, folder):
     outputs, device, answer = run_module(folder / "model.vtab", inputs, folder)
     assert_equal_bits(QuantizedNetwork(folder / "quantized"), inputs, outputs, device)
     on_host = {layer["op"] for layer in report["layers"] if layer["where"] == "host"}
-    if not on_host <= HOST_OPERATORS:
+    if not on_host <= HOST_OPERATORS | OTHER_HOST_OPERATORS.get(name, set()):
         raise AssertionError(f"{name}: on the host are {sorted(on_host)}")
     totals = report["totals"]
     print(

@@ -189,6 +189,10 @@ private struct Assembly {
   ) throws(CodegenError) {
     guard emitter.builder.count > 0 else { return }
     let result = emitter.builder.finish()
+    // What ends the program belongs to its last layer.
+    if let last = layers.lastIndex(where: { $0.program == programs.count }) {
+      layers[last].instructions = layers[last].instructions.lowerBound..<result.instructions.count
+    }
     let microOpOffset = UInt64(microOps.count * Limits.microOpBytes)
     var bytes: [UInt8] = []
     let set = try instructionSet()

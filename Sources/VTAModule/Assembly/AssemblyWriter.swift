@@ -173,11 +173,11 @@ package struct AssemblyWriter {
     for position in 0..<program.instructionCount {
       for layer in starts[position] ?? [] { line("  ;", name(layer.name), name(layer.op)) }
       let relocation = relocations.first?.instruction == position ? relocations.popFirst() : nil
-      line(
-        " ",
-        disassembler.text(
-          program.words(position), address: relocation.flatMap { address($0, program) },
-          mnemonicWidth: Self.mnemonicWidth))
+      let text = disassembler.text(
+        program.words(position), address: relocation.flatMap { address($0, program) },
+        mnemonicWidth: Self.mnemonicWidth)
+      let layer = layers.last { $0.instructions.contains(position) }
+      line(" ", text + (layer.map { "  ; \(name($0.name))" } ?? ""))
     }
   }
 
