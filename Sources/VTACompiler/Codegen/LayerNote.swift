@@ -5,7 +5,7 @@ internal import VTAModule
 package struct LayerNote: Hashable, Sendable {
   /// Tile and loop order, for people.
   var schedule = ""
-  /// Products of a weight and an activation that the layer is made of, per sample.
+  /// Products of a weight that is not 0 and an activation that the layer is made of, per sample.
   var products = 0
   /// Every input, weight, constant and output once.
   var leastBytes = 0
@@ -43,7 +43,7 @@ extension LayerEmitter {
       let taps = term.kernel.height * term.kernel.width
       switch term.weights {
       case .dense(let weights), .grouped(let weights, _), .depthwise(let weights):
-        note.products += positions * weights.count
+        note.products += positions * weights.count { $0 != 0 }
       case .positional: note.products += positions * value.channels * taps
       }
       note.leastBytes += tiles.byteCount(configuration)
