@@ -667,6 +667,19 @@ def concatenation(name, channels):
 
 
 @case
+def without_dram_between():
+    """A maximum and residual sums behind convolutions, and parts of a concatenation that fill blocks."""
+    net = Network("without_dram_between")
+    x = net.input(3, 40, 40)
+    y = net.node("Relu", net.conv(x, 3, 32, 7, pads=[3] * 4, strides=[2] * 2))
+    y = net.node("MaxPool", y, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    first = net.node("Relu", net.node("Add", net.conv(y, 32, 32, 3, pads=[1] * 4), y))
+    second = net.node("Add", first, net.conv(first, 32, 32, 1))
+    parts = [net.node("Relu", net.conv(second, 32, count, 1)) for count in (16, 48)]
+    return net.case(net.conv(net.node("Concat", *parts, axis=1), 64, 16, 3), decibels=SEVERAL_LAYERS)
+
+
+@case
 def concat_of_another_axis():
     """Heads of a detector: boxes of two grids in one list."""
     net = Network("concat_of_another_axis")

@@ -124,6 +124,17 @@ def test_layer(name, tmp_path):
         )
 
 
+def test_layers_share_the_accumulator(tmp_path):
+    """What can follow a convolution there has no layer of its own, and joining whole blocks of channels takes nothing."""
+    compile_case(onnx_models.CASES["without_dram_between"](), tmp_path)
+    layers = json.loads(succeed("vtactl", "inspect", tmp_path / "model.vtab", "--json").stdout)["layers"]
+    on_device = [layer for layer in layers if layer["where"] == "accelerator"]
+    assert [layer["op"] for layer in on_device] == [
+        "Conv+Relu+MaxPool", "Conv+Add+Relu", "Conv+Add", "Conv+Relu", "Conv+Relu", "Concat", "Conv",
+    ]  # fmt: skip
+    assert [layer["op"] for layer in on_device if layer["instructions"] == 0] == ["Concat"]
+
+
 # Accelerators of other shapes: their tiles, lanes and buffers differ from those of `sim`.
 CONFIGURATION = {
     "TARGET": "sim",
