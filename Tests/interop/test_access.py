@@ -105,6 +105,45 @@ def test_roles_of_users(daemon, images):
 
 
 @as_root
+def test_one_user_floods_while_another_asks(daemon, images):
+    """Who asks little waits for what the device has at hand, not for all that somebody else has waiting."""
+    code = """
+        import threading
+        batch = triton.InferInput("image", [2048, 1, 8, 8], "FP32")
+        batch.set_data_from_numpy(np.zeros([2048, 1, 8, 8], np.float32))
+        room, end = threading.Semaphore(100), threading.Event()
+        def flood():
+            client = triton.InferenceServerClient(sys.argv[1])
+            while not end.is_set():
+                room.acquire()
+                client.async_infer("digits", [batch], callback=lambda result, error: room.release())
+        threading.Thread(target=flood).start()
+        while room.acquire(blocking=False):
+            room.release()
+        print("flooding")
+        sys.stdin.read()
+        end.set()
+        os._exit(0)
+    """
+    with start_as_user(NOBODY, [], code, daemon.url) as other:
+        assert other.stdout.readline() == "flooding\n"
+        with triton.InferenceServerClient(daemon.url) as client:
+
+            def answered():
+                statistics = client.get_inference_statistics("digits").model_stats[0]
+                return statistics.inference_stats.success.count
+
+            client.infer("digits", [image_input(images[:1])])
+            before = answered()
+            for _ in range(10):
+                client.infer("digits", [image_input(images[:1])])
+            of_others = answered() - before - 10
+        other.communicate(timeout=60)
+    # A thousand in the order of arrival.
+    assert of_others <= 100
+
+
+@as_root
 def test_quota_of_models(daemon, digits_module, tmp_path):
     """Counted over all connections of a user."""
     module = tmp_path / "digits.vtab"

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import random
 import shutil
 import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -30,6 +32,11 @@ def serving(folder, models, **keys):
     config = folder / "vtad.json"
     config.write_text(json.dumps({"http": {"port": port, **keys}}))
     with running("--config", config, models=models) as daemon:
+        # It says that it is ready when the Unix socket is.
+        while daemon.is_running():
+            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.01)
         yield daemon, port
         assert daemon.is_running()
 
@@ -302,6 +309,49 @@ def value(family, **labels):
         sample.value for sample in family.samples if labels.items() <= sample.labels.items() and
         not sample.name.endswith("_created")
     )
+
+
+def test_fuzzed_requests(port, client, images):
+    """Any answer but a failure of the server's own, or a closed connection; and the next client is served."""
+    generator = random.Random(23)
+    body = json.dumps(
+        {"inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [0.0] * 64}]}
+    ).encode()
+    head = b"POST /v2/models/digits/infer HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    right = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    assert status_of(port, right, patience=30) == 200
+    for _ in range(200):
+        data = bytearray(right)
+        for _ in range(generator.choice([1, 1, 2, 8])):
+            at = generator.randrange(len(data))
+            match generator.randrange(4):
+                case 0:
+                    data[at] ^= 1 << generator.randrange(8)
+                case 1:
+                    data[at:at] = generator.randbytes(generator.randrange(1, 16))
+                case 2:
+                    del data[at : at + generator.randrange(1, 64)]
+                case 3:
+                    data[at:at] = generator.choice([b"9" * 40, b"-1", b"[" * 500, b"\r\n\r\n", b"\x00"])
+        status = status_of(port, bytes(data))
+        assert status is None or status < 500 or status in (501, 505), (status, bytes(data))
+    client.infer("digits", [image_input(images[:1])])
+
+
+def status_of(port, data, patience=0.1):
+    """Of the answer to these bytes; `None` if there is none: the connection was closed, or the server waits for more."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        answer = b""
+        try:
+            connection.sendall(data)
+            # A first answer takes long on a busy machine; that to a mutant is not needed.
+            connection.settimeout(patience)
+            while b"\r\n" not in answer and (part := connection.recv(4096)):
+                answer += part
+        except (ConnectionError, TimeoutError):
+            return None
+    words = answer.split(b" ", 2)
+    return int(words[1]) if len(words) > 1 else None
 
 
 def test_metrics(port, client, images):
