@@ -295,6 +295,29 @@ def test_regions_go_with_their_user(daemon, region):
     raise AssertionError("the region is still registered")
 
 
+def test_regions_of_clients_that_left_make_room(daemon, region):
+    name, _ = region(4096)
+    with triton.InferenceServerClient(daemon.url) as staying:
+        staying.register_system_shared_memory("kept", name, 4096)
+        # Clients of one process share a connection otherwise.
+        own = [("grpc.use_local_subchannel_pool", 1)]
+        with triton.InferenceServerClient(daemon.url, channel_args=own) as leaving:
+            for number in range(255):
+                leaving.register_system_shared_memory(f"left {number}", name, 4096)
+            with pytest.raises(InferenceServerException, match="already; unregister one"):
+                leaving.register_system_shared_memory("too many", name, 4096)
+        limit = time.monotonic() + DEADLINE
+        while True:
+            try:
+                staying.register_system_shared_memory("new", name, 4096)
+                break
+            except InferenceServerException:
+                # Until the daemon has seen that the connection is closed.
+                assert time.monotonic() < limit
+                time.sleep(0.05)
+        assert sorted(staying.get_system_shared_memory_status().regions) == ["kept", "new"]
+
+
 def test_cuda(daemon):
     with grpc.insecure_channel(daemon.url) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)

@@ -6,7 +6,12 @@ final class SharedRegions: Sendable {
   /// Each holds a descriptor of the daemon.
   static let perUser = 256
 
-  private let regions = Mutex<[Caller.User: [String: SharedRegion]]>([:])
+  private struct Registration {
+    let region: SharedRegion
+    let connection: ConnectionID
+  }
+
+  private let regions = Mutex<[Caller.User: [String: Registration]]>([:])
   private let connections: ConnectionRegistry
 
   init(connections: ConnectionRegistry) {
@@ -30,11 +35,13 @@ final class SharedRegions: Sendable {
     }
     let region = try SharedRegion(name: name, key: key, offset: offset, byteCount: byteCount, owner: uid)
     let problem: ServiceError? = regions.withLock { regions in
-      let own = regions[caller.user] ?? [:]
+      var own = regions[caller.user] ?? [:]
       if own[name] != nil {
         return ServiceError(
           .alreadyExists, "the shared memory region \(name) is registered already; unregister it first")
       }
+      // What clients that were killed have left makes room.
+      if own.count >= Self.perUser { own = own.filter { connections.isOpen($0.value.connection) } }
       guard own.count < Self.perUser else {
         return ServiceError(
           .resourceExhausted, "\(own.count) shared memory regions are registered already; unregister one")
@@ -43,7 +50,8 @@ final class SharedRegions: Sendable {
       guard connections.isOpen(caller.connection) else {
         return ServiceError(.cancelled, "the connection is closed")
       }
-      regions[caller.user, default: [:]][name] = region
+      own[name] = Registration(region: region, connection: caller.connection)
+      regions[caller.user] = own
       return nil
     }
     if let problem { throw problem }
@@ -57,7 +65,7 @@ final class SharedRegions: Sendable {
   }
 
   func find(_ name: String, for caller: Caller) throws(ServiceError) -> SharedRegion {
-    guard let region = regions.withLock({ $0[caller.user]?[name] }) else {
+    guard let region = regions.withLock({ $0[caller.user]?[name]?.region }) else {
       throw ServiceError(
         .notFound, "there is no shared memory region '\(name.prefix(200))'; register it first")
     }
@@ -67,6 +75,6 @@ final class SharedRegions: Sendable {
   /// - Parameter name: Empty: all of the caller's.
   func list(_ name: String, for caller: Caller) throws(ServiceError) -> [SharedRegion] {
     guard name.isEmpty else { return [try find(name, for: caller)] }
-    return regions.withLock { Array(($0[caller.user] ?? [:]).values) }.sorted { $0.name < $1.name }
+    return regions.withLock { ($0[caller.user] ?? [:]).values.map(\.region) }.sorted { $0.name < $1.name }
   }
 }
