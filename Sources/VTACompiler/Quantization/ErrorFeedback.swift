@@ -20,6 +20,8 @@ struct ErrorFeedback: Sendable {
     fileprivate(set) var factor: [Float] = []
 
     var width: Int { columns.count }
+    /// Of weights in units of one integer.
+    fileprivate static let exactMax: Float = 1e6
   }
   /// By node and term; no blocks for terms whose weights are rounded one by one.
   private let blocks: [[[Block]]]
@@ -122,6 +124,8 @@ extension ErrorFeedback.Block {
       addProducts(factor, row: row, width: width, errors, into: &wanted)
       for (index, output) in outputs.enumerated() {
         let position = output * perOutput + columns.lowerBound + row
+        // Weights far beyond all integers are not made up for.
+        guard wanted[index].isFinite, abs(exact[position]) < Self.exactMax else { continue }
         let integer = min(max(wanted[index].rounded(.toNearestOrEven), low), high)
         integers[position] = Int8(integer)
         errors[row * count + index] = exact[position] - integer
