@@ -99,7 +99,11 @@ struct StrandOrder {
       for granule in granules(rows, row) {
         let (reader, writer) = (readers[granule], writers[granule])
         if reader > strand || writer > strand { return false }
-        if reader == strand { mustStayWhole[Int(strand)] = true }
+        if reader == strand {
+          mustStayWhole[Int(strand)] = true
+          // Who else has read there isn't known any more.
+          wait(strand, for: strand - 1)
+        }
         if writer == strand { mayFuse[Int(strand)] = false }
         if reader < strand { wait(strand, for: reader) }
         if writer < strand { wait(strand, for: writer) }
