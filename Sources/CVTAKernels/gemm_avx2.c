@@ -33,13 +33,31 @@ TARGET INLINE void finish_eight(const vta_tiles *t, size_t position, size_t colu
   _mm_storel_epi64((__m128i *)(t->out + at + o), eight);
 }
 
+/* Horizontal addition works in halves; the permutation puts outputs back in order. */
+TARGET INLINE __m256i total(__m256i low, __m256i high, __m256i init) {
+  return _mm256_add_epi32(_mm256_permute4x64_epi64(_mm256_hadd_epi32(low, high), 0xD8), init);
+}
+
 /* `count` positions (a constant after inlining) by 8 outputs. Products of sign-extended 16-bit pairs: lanes hold two partial
  * sums per output (inputs 0 and 1, 2 and 3 of each group), added at the end. */
 TARGET INLINE void body(const vta_tiles *t, size_t first, size_t column, size_t o, const int count) {
   __m256i low[POSITIONS_MAX], high[POSITIONS_MAX];
   const uint8_t *x[POSITIONS_MAX];
-  UNROLL for (int m = 0; m < count; m++) low[m] = high[m] = _mm256_setzero_si256();
+  __m256i init[POSITIONS_MAX];
+  UNROLL for (int m = 0; m < count; m++) {
+    low[m] = high[m] = _mm256_setzero_si256();
+    init[m] = _mm256_loadu_si256((const __m256i *)(init_of(t, first + (size_t)m) + column * t->block + o));
+  }
   for (const vta_segment *segment = t->segments; segment < t->segments + t->segment_count; segment++) {
+    if (t->early_count && segment == t->segments + t->early_segments) {
+      for (int m = 0; m < count; m++) {
+        int32_t lanes[LANES];
+        _mm256_storeu_si256((__m256i *)lanes, total(low[m], high[m], init[m]));
+        take_steps(t->early, t->early_count, column * t->block + o, lanes, LANES);
+        init[m] = _mm256_loadu_si256((const __m256i *)lanes);
+        low[m] = high[m] = _mm256_setzero_si256();
+      }
+    }
     input_pointers(t, segment, first, count, x);
     for (const vta_run *run = segment->runs, *end = run + segment->run_count; run < end; run++) {
       const uint8_t *w = (column ? run->pair : run->wgt) + 4 * o;
@@ -55,11 +73,7 @@ TARGET INLINE void body(const vta_tiles *t, size_t first, size_t column, size_t 
     }
   }
   UNROLL for (int m = 0; m < count; m++) {
-    /* Horizontal addition works in halves; the permutation puts outputs back in order. */
-    const __m256i init =
-        _mm256_loadu_si256((const __m256i *)(init_of(t, first + (size_t)m) + column * t->block + o));
-    const __m256i sums = _mm256_permute4x64_epi64(_mm256_hadd_epi32(low[m], high[m]), 0xD8);
-    finish_eight(t, first + (size_t)m, column, o, _mm256_add_epi32(sums, init));
+    finish_eight(t, first + (size_t)m, column, o, total(low[m], high[m], init[m]));
   }
 }
 

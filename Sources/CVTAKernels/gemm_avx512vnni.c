@@ -21,16 +21,15 @@ TARGET INLINE __m512i load(const void *from, __mmask16 mask, int is_masked) {
   return is_masked ? _mm512_maskz_loadu_epi32(mask, from) : _mm512_loadu_si512(from);
 }
 
-/* `finish` for the sums of up to POSITIONS_MAX positions at once. */
-TARGET __attribute__((noinline)) static void finish_steps(
-    const vta_tiles *t, size_t first, int count, int is_pair, size_t output, __mmask16 mask, const __m512i *sums) {
+/* Steps for the sums of up to POSITIONS_MAX positions at once. */
+TARGET __attribute__((noinline)) static void take_steps_of_all(
+    const vta_step *steps, size_t step_count, int count, size_t lane, __mmask16 mask, __m512i *sums) {
   __m512i own[POSITIONS_MAX], other[POSITIONS_MAX];
   UNROLL for (int m = 0; m < POSITIONS_MAX; m++) {
     own[m] = sums[m < count ? m : 0];
     other[m] = _mm512_setzero_si512();
   }
-  const size_t lane = (is_pair ? t->block : 0) + output;
-  for (const vta_step *step = t->steps; step < t->steps + t->step_count; step++) {
+  for (const vta_step *step = steps, *end = steps + step_count; step < end; step++) {
     switch (step->op * 4 + step->form) {
 #define EACH(op, form, a, b, function) \
   case op * 4 + form: \
@@ -62,9 +61,8 @@ TARGET __attribute__((noinline)) static void finish_steps(
 #undef EACH
     }
   }
-  for (int m = 0; m < count; m++) {
-    uint8_t *out = t->out + t->results[first + (size_t)m] + (is_pair ? t->pair : 0) + output;
-    _mm512_mask_cvtepi32_storeu_epi8(out, mask, own[m]);
+  UNROLL for (int m = 0; m < POSITIONS_MAX; m++) {
+    if (m < count) sums[m] = own[m];
   }
 }
 
@@ -87,6 +85,16 @@ TARGET INLINE void body(
     }
   }
   for (const vta_segment *segment = t->segments; segment < t->segments + t->segment_count; segment++) {
+    if (t->early_count && segment == t->segments + t->early_segments) {
+      UNROLL for (int n = 0; n < width; n++) {
+        __m512i own[POSITIONS_MAX];
+        UNROLL for (int m = 0; m < count; m++) own[m] = sums[m][n];
+        take_steps_of_all(
+            t->early, t->early_count, count, (c->is_pair[n] ? t->block : 0) + c->output[n],
+            is_masked ? c->mask : 0xFFFF, own);
+        UNROLL for (int m = 0; m < count; m++) sums[m][n] = own[m];
+      }
+    }
     input_pointers(t, segment, first, count, x);
     for (const vta_run *run = segment->runs, *end = run + segment->run_count; run < end; run++) {
       const uint8_t *w0 = (c->is_pair[0] ? run->pair : run->wgt) + 4 * c->output[0];
@@ -132,7 +140,13 @@ TARGET INLINE void body(
     } else if (t->step_count) {
       __m512i own[POSITIONS_MAX];
       UNROLL for (int m = 0; m < count; m++) own[m] = sums[m][n];
-      finish_steps(t, first, count, c->is_pair[n], c->output[n], is_masked ? c->mask : 0xFFFF, own);
+      const __mmask16 mask = is_masked ? c->mask : 0xFFFF;
+      take_steps_of_all(
+          t->steps, t->step_count, count, (c->is_pair[n] ? t->block : 0) + c->output[n], mask, own);
+      UNROLL for (int m = 0; m < count; m++) {
+        uint8_t *out = t->out + t->results[first + (size_t)m] + side + c->output[n];
+        _mm512_mask_cvtepi32_storeu_epi8(out, mask, own[m]);
+      }
     } else {
       const size_t lane = (c->is_pair[n] ? t->block : 0) + c->output[n];
       const __m512i shift = load(t->shift + lane, c->mask, is_masked);

@@ -59,9 +59,9 @@ INLINE int32_t step_value(vta_alu_op op, int32_t a, int32_t b) {
 }
 
 /* All steps, for `lanes` outputs (at most 16) from lane `lane` on. */
-INLINE void take_steps(const vta_tiles *t, size_t lane, int32_t *sums, size_t lanes) {
+INLINE void take_steps(const vta_step *steps, size_t count, size_t lane, int32_t *sums, size_t lanes) {
   int32_t others[16] = {0};
-  for (const vta_step *step = t->steps; step < t->steps + t->step_count; step++) {
+  for (const vta_step *step = steps, *end = steps + count; step < end; step++) {
     const int on_other = step->form == VTA_OTHER_BY_LANES || step->form == VTA_OTHER_BY_SUM;
     int32_t *a = on_other ? others : sums;
     const int32_t *b = step->form == VTA_SUM_BY_OTHER ? others : step->form == VTA_OTHER_BY_SUM ? sums : step->lanes + lane;
@@ -90,7 +90,7 @@ INLINE void finish(
     int32_t *acc = (int32_t *)((uint8_t *)t->acc + at) + o;
     for (size_t i = 0; i < lanes; i++) acc[i] = (int32_t)((uint32_t)acc[i] + (uint32_t)sums[i]);
   } else if (t->step_count) {
-    take_steps(t, column * t->block + o, sums, lanes);
+    take_steps(t->steps, t->step_count, column * t->block + o, sums, lanes);
     for (size_t i = 0; i < lanes; i++) t->out[at + (ptrdiff_t)(o + i)] = (uint8_t)sums[i];
   } else {
     uint8_t *out = t->out + at + o;

@@ -21,6 +21,14 @@ DOT INLINE void dot_body(
     }
   }
   for (const vta_segment *segment = t->segments; segment < t->segments + t->segment_count; segment++) {
+    if (t->early_count && segment == t->segments + t->early_segments) {
+      UNROLL for (int m = 0; m < count; m++) {
+        int32_t lanes[16];
+        UNROLL for (int n = 0; n < vectors; n++) vst1q_s32(lanes + 4 * n, sums[m][n]);
+        take_steps(t->early, t->early_count, column * t->block + o, lanes, 4 * (size_t)vectors);
+        UNROLL for (int n = 0; n < vectors; n++) sums[m][n] = vld1q_s32(lanes + 4 * n);
+      }
+    }
     input_pointers(t, segment, first, count, x);
     for (const vta_run *run = segment->runs, *end = run + segment->run_count; run < end; run++) {
       const int8_t *w = (const int8_t *)(column ? run->pair : run->wgt) + 4 * o;
@@ -60,12 +68,26 @@ DOT INLINE void dot_body(
 /* Without dot products: 16-bit products, added in pairs. Each vector of sums holds two outputs in two parts. */
 INLINE void plain_body(
     const vta_tiles *t, size_t first, size_t column, size_t o, const int count, const int vectors) {
-  int32x4_t low[2][4], high[2][4];
+  int32x4_t low[2][4], high[2][4], init[2][4];
   const uint8_t *x[2];
   UNROLL for (int m = 0; m < count; m++) {
-    UNROLL for (int n = 0; n < vectors; n++) low[m][n] = high[m][n] = vdupq_n_s32(0);
+    UNROLL for (int n = 0; n < vectors; n++) {
+      low[m][n] = high[m][n] = vdupq_n_s32(0);
+      init[m][n] = vld1q_s32(init_of(t, first + (size_t)m) + column * t->block + o + 4 * (size_t)n);
+    }
   }
   for (const vta_segment *segment = t->segments; segment < t->segments + t->segment_count; segment++) {
+    if (t->early_count && segment == t->segments + t->early_segments) {
+      UNROLL for (int m = 0; m < count; m++) {
+        int32_t lanes[16];
+        UNROLL for (int n = 0; n < vectors; n++) {
+          vst1q_s32(lanes + 4 * n, vaddq_s32(init[m][n], vpaddq_s32(low[m][n], high[m][n])));
+          low[m][n] = high[m][n] = vdupq_n_s32(0);
+        }
+        take_steps(t->early, t->early_count, column * t->block + o, lanes, 4 * (size_t)vectors);
+        UNROLL for (int n = 0; n < vectors; n++) init[m][n] = vld1q_s32(lanes + 4 * n);
+      }
+    }
     input_pointers(t, segment, first, count, x);
     for (const vta_run *run = segment->runs, *end = run + segment->run_count; run < end; run++) {
       const int8_t *w = (const int8_t *)(column ? run->pair : run->wgt) + 4 * o;
@@ -85,8 +107,7 @@ INLINE void plain_body(
   UNROLL for (int m = 0; m < count; m++) {
     int32_t lanes[16];
     UNROLL for (int n = 0; n < vectors; n++) {
-      const int32x4_t init = vld1q_s32(init_of(t, first + (size_t)m) + column * t->block + o + 4 * (size_t)n);
-      vst1q_s32(lanes + 4 * n, vaddq_s32(init, vpaddq_s32(low[m][n], high[m][n])));
+      vst1q_s32(lanes + 4 * n, vaddq_s32(init[m][n], vpaddq_s32(low[m][n], high[m][n])));
     }
     finish(t, first + (size_t)m, column, o, lanes, 4 * (size_t)vectors);
   }

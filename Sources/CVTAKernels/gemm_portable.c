@@ -12,6 +12,9 @@ void vta_tiles_portable(const vta_tiles *t) {
         uint32_t sums[LANES];
         for (size_t i = 0; i < LANES; i++) sums[i] = (uint32_t)init[column * t->block + o + i];
         for (size_t s = 0; s < t->segment_count; s++) {
+          if (t->early_count && s == t->early_segments) {
+            take_steps(t->early, t->early_count, column * t->block + o, (int32_t *)sums, LANES);
+          }
           const vta_segment *segment = &t->segments[s];
           const int8_t *inputs = (const int8_t *)t->inp + segment->inp + segment->positions[p];
           for (const vta_run *run = segment->runs; run < segment->runs + segment->run_count; run++) {

@@ -117,7 +117,28 @@ static void check_tiles(const vta_kernel_set *set) {
   }
   vta_segment segments[SEGMENTS_MAX];
   const size_t segment_count = below(SEGMENTS_MAX + 1);
+  vta_step early[STEPS_MAX];
+  const size_t early_count = below(2) ? 0 : 1 + below(STEPS_MAX);
+  const size_t early_segments = below(SEGMENTS_MAX + 1);
+  for (size_t s = 0; s < early_count; s++) {
+    early[s] = new_step(block * columns);
+    early[s].form = VTA_SUM_BY_LANES;
+  }
+  /* The last one takes the bias of the inputs behind it back. */
+  int32_t *late = 0;
+  if (early_count) {
+    late = (int32_t *)early[early_count - 1].lanes;
+    early[early_count - 1].op = VTA_ALU_ADD;
+    memset(late, 0, 4 * block * columns);
+  }
   for (size_t s = 0; s < segment_count; s++) {
+    if (s == early_segments) {
+      for (size_t p = 0; p < positions * columns * block; p++) {
+        uint32_t numbers[2] = {expected[p], 0};
+        for (size_t e = 0; e < early_count; e++) take(&early[e], numbers, p % (columns * block));
+        expected[p] = numbers[0];
+      }
+    }
     const size_t run_count = below(RUNS_MAX + 1);
     vta_run *runs = memory(run_count * sizeof *runs);
     int32_t *places = memory(positions * 4);
@@ -161,6 +182,10 @@ static void check_tiles(const vta_kernel_set *set) {
           const int8_t *w = (const int8_t *)(o < block ? run->wgt : run->pair);
           for (size_t g = 0; g < (size_t)run->count; g++) {
             for (size_t k = 0; k < 4; k++) {
+              if (late && s >= early_segments) {
+                late[o] = (int32_t)((uint32_t)late[o] - 128u * (uint32_t)w[(g * block + o % block) * 4 + k]);
+                continue;
+              }
               for (size_t i = o; i < init_count * block * columns; i += block * columns) {
                 init[i] = (int32_t)((uint32_t)init[i] - 128u * (uint32_t)w[(g * block + o % block) * 4 + k]);
               }
@@ -215,7 +240,8 @@ static void check_tiles(const vta_kernel_set *set) {
     .inp = inputs, .segments = segments, .segment_count = segment_count, .position_count = positions, .block = block,
     .init = init, .inits = init_count > 1 ? inits : 0, .results = results, .pair = columns > 1 ? (ptrdiff_t)(positions * block * size) : 0,
     .acc = to_acc ? (int32_t *)out : 0, .out = to_acc ? 0 : out, .shift = to_acc ? 0 : shifts,
-    .offset = to_acc ? 0 : offsets, .high = high, .low = low, .steps = steps, .step_count = step_count};
+    .offset = to_acc ? 0 : offsets, .high = high, .low = low, .steps = steps, .step_count = step_count,
+    .early = early, .early_count = early_count, .early_segments = early_segments};
   set->tiles(&call);
   if (memcmp(out, wanted, size * block * columns * positions)) fail(to_acc ? "accumulation" : "a stored sum", set->name);
 
@@ -228,6 +254,7 @@ static void check_tiles(const vta_kernel_set *set) {
     free(tiles[i].packed);
   }
   for (size_t s = 0; s < step_count; s++) free((void *)steps[s].lanes);
+  for (size_t s = 0; s < early_count; s++) free((void *)early[s].lanes);
   void *const all[] = {inputs, init, inits, expected, results, out, wanted, shifts, offsets};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }

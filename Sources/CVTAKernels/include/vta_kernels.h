@@ -84,6 +84,10 @@ typedef struct {
   /* Of `out` only: instead of shift and bounds, if there are any. */
   const vta_step *steps;
   size_t step_count;
+  /* Steps with lanes for the sums of the first segments, before the others are added; without steps, there is one sum. */
+  const vta_step *early;
+  size_t early_count;
+  size_t early_segments;
   /* What the next call reads first: weights that a kernel may bring closer meanwhile. */
   const uint8_t *ahead;
   size_t ahead_bytes;

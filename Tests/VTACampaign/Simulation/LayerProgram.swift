@@ -140,6 +140,11 @@ extension LayerProgram {
       if chance(3) { applyConstants(base, pixels, outputs) }
       if chance(4) && copy + size < capacity { applyCopy(base, copy, size) }
       requantize(base, pixels, outputs)
+      // Sums that are added to results of the ALU, as residual ones are.
+      if chance(3) {
+        for _ in 0..<1 + below(2) { term(base, height, width, outputs) }
+        requantize(base, pixels, outputs)
+      }
       for _ in 0..<(chance(6) ? 2 : 1) { store(base, height, width, outputs) }
       if chance(8) { requantize(base, pixels, outputs) }
       if chance(8) { store(base, height, width, outputs) }

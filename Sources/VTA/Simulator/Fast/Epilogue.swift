@@ -72,10 +72,10 @@ struct Epilogue {
     fixed = Fixed(block: block)
   }
 
-  init(fixed: Fixed) {
-    bias = Array(repeating: 0, count: fixed.shift.count)
-    self.fixed = fixed
-  }
+  /// Whether nothing but the bias changes the sum.
+  var isBias: Bool { steps.isEmpty }
+  /// All but the bias, if the second number has no part in it.
+  var stepsWithLanes: [Step]? { steps.allSatisfy { $0.form == VTA_SUM_BY_LANES } ? steps : nil }
 
   var form: Form { fixed.map { Form(fixed: $0) } ?? Form(steps: steps) }
 

@@ -114,7 +114,8 @@ final class SequenceRunner {
                 inp: core.inputBase, segments: segment, segment_count: 1, position_count: positions.count,
                 block: c.block, init: sums.baseAddress, inits: nil, results: results.baseAddress, pair: 0,
                 acc: acc + shift.acc / 4, out: nil, shift: nil, offset: nil, high: 0, low: 0,
-                steps: nil, step_count: 0, ahead: nil, ahead_bytes: 0)
+                steps: nil, step_count: 0, early: nil, early_count: 0,
+                early_segments: 0, ahead: nil, ahead_bytes: 0)
               kernels.kernel?(&arguments)
             }
           }

@@ -20,13 +20,15 @@ extension StrandFusion {
       let high: Int32
       let low: Int32
       let steps: [UInt32]
+      let earlyTerms: Int
     }
     var key: Key {
       Key(
         loads: own.terms.map(\.load), starts: starts, positions: positions,
         stepInputs: own.terms.map(\.stepInputs), results: results, high: own.form.fixed?.high ?? 0,
         low: own.form.fixed?.low ?? 0,
-        steps: own.form.steps.flatMap { [$0.operation.rawValue, $0.form.rawValue] })
+        steps: (own.form.steps + own.early).flatMap { [$0.operation.rawValue, $0.form.rawValue] },
+        earlyTerms: own.earlyTerms)
     }
   }
 
@@ -81,6 +83,8 @@ extension StrandFusion {
     }
     var segments: [vta_segment] = []
     var corrections = [Int32](repeating: 0, count: pair == nil ? c.block : 2 * c.block)
+    var lateCorrections = corrections
+    var earlySegments = 0
     var products = 0
     for (index, term) in own.terms.enumerated() {
       products += term.tiles.count
@@ -92,7 +96,12 @@ extension StrandFusion {
         continue
       }
       let runs = runs(term.steps, term.stepInputs, term.tiles, pair.map { $0.terms[index].tiles })
-      for lane in corrections.indices { corrections[lane] &+= runs.corrections[lane] }
+      if own.early.isEmpty || index < own.earlyTerms {
+        for lane in corrections.indices { corrections[lane] &+= runs.corrections[lane] }
+        if runs.count > 0 { earlySegments += 1 }
+      } else {
+        for lane in corrections.indices { lateCorrections[lane] &+= runs.corrections[lane] }
+      }
       if runs.count > 0 {
         segments.append(
           vta_segment(
@@ -106,11 +115,10 @@ extension StrandFusion {
       UInt64(min(Int64(low), Int64(low) + distance)), UInt64(max(Int64(high), Int64(high) + distance))
     )
     let (fixed, other) = (own.form.fixed, pair?.form.fixed)
-    let steps = own.form.steps.enumerated().map { index, step in
-      vta_step(
-        op: step.operation, form: step.form,
-        lanes: step.lanes.isEmpty ? nil : pools.add(step.lanes + (pair?.form.steps[index].lanes ?? [])))
-    }
+    let last = steps(own.form.steps, pair?.form.steps)
+    // Late terms without a product would leave their steps behind.
+    guard own.early.isEmpty || earlySegments < segments.count else { return nil }
+    let early = steps(own.early, pair?.early, last: lateCorrections)
     let positionCount = own.addresses.count * c.batch
     return FusedCall(
       call: TaskGraph.Call(
@@ -121,14 +129,27 @@ extension StrandFusion {
           pair: Int(distance), acc: nil, out: nil,
           shift: fixed.flatMap { pools.add($0.shift + (other?.shift ?? [])) },
           offset: fixed.flatMap { pools.add($0.offset + (other?.offset ?? [])) }, high: fixed?.high ?? 0,
-          low: fixed?.low ?? 0, steps: steps.isEmpty ? nil : pools.add(steps), step_count: steps.count,
-          ahead: nil, ahead_bytes: 0),
+          low: fixed?.low ?? 0, steps: last.isEmpty ? nil : pools.add(last), step_count: last.count,
+          early: early.isEmpty ? nil : pools.add(early), early_count: early.count,
+          early_segments: earlySegments, ahead: nil, ahead_bytes: 0),
         address: start, isMaximum: own.isMaximum),
       macs: positionCount * products * c.block * c.block * (pair == nil ? 1 : 2),
       loads: own.terms.reduce(into: []) { list, term in
         if !list.contains(term.load) { list.append(term.load) }
       },
       addresses: from..<to + UInt64(c.elementBytes(.out)))
+  }
+
+  /// - Parameter last: what the last step adds besides.
+  private func steps(
+    _ own: [Epilogue.Step], _ pair: [Epilogue.Step]?, last: [Int32]? = nil
+  ) -> [vta_step] {
+    own.indices.map { index in
+      var lanes = own[index].lanes + (pair?[index].lanes ?? [])
+      if let last, index == own.count - 1 { lanes = zip(lanes, last).map { $0 &+ $1 } }
+      return vta_step(
+        op: own[index].operation, form: own[index].form, lanes: lanes.isEmpty ? nil : pools.add(lanes))
+    }
   }
 
   /// What sums start with: biases and corrections.
@@ -205,7 +226,7 @@ extension StrandFusion {
               inp: nil, segments: pools.add([segment]), segment_count: 1, position_count: results.count,
               block: c.block, init: pools.add(runs.corrections), inits: nil, results: pools.add(results),
               pair: 0, acc: nil, out: nil, shift: nil, offset: nil, high: 0, low: 0, steps: nil,
-              step_count: 0, ahead: nil, ahead_bytes: 0),
+              step_count: 0, early: nil, early_count: 0, early_segments: 0, ahead: nil, ahead_bytes: 0),
             address: 0))
       }
     }

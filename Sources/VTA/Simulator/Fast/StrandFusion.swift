@@ -268,6 +268,9 @@ struct StrandFusion {
     var biases: [[Int32]]
     var biasOfOutput: [Int32]
     var form: Epilogue.Form
+    /// What becomes of the sum of the first terms before the others are added.
+    var early: [Epilogue.Step] = []
+    var earlyTerms = 0
     /// Whether terms are inputs of which the largest counts.
     var isMaximum = false
 
@@ -284,12 +287,14 @@ struct StrandFusion {
       let tiles: [[Int32]]
       let stepInputs: [Int]
       let form: Epilogue.Form
+      let early: [Epilogue.Step]
+      let earlyTerms: Int
       let isMaximum: Bool
     }
     var key: Key {
       Key(
         loads: terms.map(\.load), tiles: terms.map(\.tiles), stepInputs: terms.map(\.stepInputs), form: form,
-        isMaximum: isMaximum)
+        early: early, earlyTerms: earlyTerms, isMaximum: isMaximum)
     }
 
     mutating func append(_ other: OutputClass) {
@@ -351,7 +356,8 @@ struct StrandFusion {
   ) -> OutputClass? {
     var after = Epilogue(block: c.block)
     var result = OutputClass(outputs, after)
-    var isSum = true
+    /// The bias of sums that others are added to later.
+    var earlyBias: [Int32]?
     let entries = own.map { ($0.state, false) } + other.map { ($0.state, true) }
     for (state, isOther) in other.isEmpty ? entries : entries.sorted(by: { $0.0.step < $1.0.step }) {
       switch state.origin {
@@ -364,11 +370,15 @@ struct StrandFusion {
           after.bias = lanes
         }
       case .gemm(let step, let index):
-        guard isSum, !isOther, add(strand.steps[Int(step)], Int(index), outputs, places, to: &result) else {
+        if !after.isBias && earlyBias == nil, let early = after.stepsWithLanes {
+          (result.early, result.earlyTerms, earlyBias) = (early, result.terms.count, after.bias)
+          after = Epilogue(block: c.block)
+        }
+        guard after.isBias, !isOther, add(strand.steps[Int(step)], Int(index), outputs, places, to: &result)
+        else {
           return nil
         }
       case .immediate(let step):
-        isSum = false
         guard case .aluImmediate(_, let chain) = planner.operations[strand.steps[Int(step)].operation] else {
           return nil
         }
@@ -378,18 +388,20 @@ struct StrandFusion {
             [Int32](repeating: immediate.value, count: c.block), isTensor: false, onOther: isOther)
         }
       case .tensor(let step, let address):
-        isSum = false
         guard let operation = tensorOperation(strand, step), let lanes = constant(address) else { return nil }
         after.apply(operation, lanes, isTensor: true, onOther: isOther)
       case .combined(let step, _):
-        isSum = false
         guard let operation = tensorOperation(strand, step), after.combine(operation, onOther: isOther) else {
           return nil
         }
       }
     }
     result.form = after.form
-    result.biases = [after.bias]
+    result.biases = [earlyBias ?? after.bias]
+    if earlyBias != nil {
+      result.early.append(
+        Epilogue.Step(operation: VTA_ALU_ADD, form: VTA_SUM_BY_LANES, lanes: after.bias))
+    }
     return result
   }
 
