@@ -32,10 +32,11 @@ struct Vtad: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "For tests: one run in so many fails on a simulated board, at random.", valueName: "number"))
+      "For tests: one run in so many fails on a simulated board, at random.", valueName: "number",
+      visibility: .hidden))
   var boardFaults: UInt64?
 
-  @Option(help: ArgumentHelp("Decides which runs fail.", valueName: "number"))
+  @Option(help: ArgumentHelp("Decides which runs fail.", valueName: "number", visibility: .hidden))
   var boardFaultSeed: UInt64 = 1
 
   @Flag(help: "Check the configuration and what it names, and end.")

@@ -93,6 +93,10 @@ def test_what_is_wrong_with_the_way(remote, tmp_path):
     nowhere = ("--host", "nowhere.invalid", "--certificates", certificates("alice"))
     assert "can't be reached" in refused("status", *nowhere)
     assert "client.pem can't be read" in refused("status", "--host", f"localhost:{port}", "--certificates", tmp_path)
+    for name in ("client.pem", "ca.pem"):
+        shutil.copy(certificates("alice") / name, tmp_path)
+    shutil.copy(certificates("stranger") / "client.key", tmp_path)
+    assert "can't be used together" in refused("status", "--host", f"localhost:{port}", "--certificates", tmp_path)
 
 
 def test_place_of_certificates(remote, monkeypatch):

@@ -2,6 +2,7 @@ internal import CVTALinux
 internal import GRPCNIOTransportHTTP2
 internal import Glibc
 internal import NIOCore
+internal import NIOSSL
 internal import SystemPackage
 
 /// Where a daemon is.
@@ -16,6 +17,25 @@ package enum DaemonAddress: Hashable, Sendable, CustomStringConvertible {
       self.certificate = certificate
       self.key = key
       self.authority = authority
+    }
+
+    /// - Throws: ``ServiceError`` if they are no certificate, its key and certificates of signers.
+    func context() throws(ServiceError) -> NIOSSLContext {
+      do {
+        var configuration = TLSConfiguration.makeClientConfiguration()
+        configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(certificate).map {
+          .certificate($0)
+        }
+        configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: key, format: .pem))
+        configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(authority))
+        configuration.applicationProtocols = ["h2"]
+        return try NIOSSLContext(configuration: configuration)
+      } catch {
+        throw ServiceError(
+          .failedPrecondition,
+          "\(certificate), \(key) and \(authority) can't be used together (\(error)); they must be a certificate, "
+            + "its key and the certificates that sign daemons', as PEM")
+      }
     }
   }
 
@@ -65,6 +85,7 @@ package enum DaemonAddress: Hashable, Sendable, CustomStringConvertible {
           .failedPrecondition,
           "the certificate file \(file) can't be read; check the path and its permissions")
       }
+      _ = try credentials.context()
     }
   }
 

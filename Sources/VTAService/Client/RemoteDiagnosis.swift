@@ -16,18 +16,9 @@ struct RemoteDiagnosis {
   func finding() async -> String? {
     let context: NIOSSLContext
     do {
-      var configuration = TLSConfiguration.makeClientConfiguration()
-      configuration.certificateChain = try NIOSSLCertificate.fromPEMFile(credentials.certificate).map {
-        .certificate($0)
-      }
-      configuration.privateKey = .privateKey(try NIOSSLPrivateKey(file: credentials.key, format: .pem))
-      configuration.trustRoots = .certificates(try NIOSSLCertificate.fromPEMFile(credentials.authority))
-      configuration.applicationProtocols = ["h2"]
-      context = try NIOSSLContext(configuration: configuration)
+      context = try credentials.context()
     } catch {
-      return
-        "\(credentials.certificate), \(credentials.key) and \(credentials.authority) can't be used together (\(error)); "
-        + "they are a certificate, its key and the certificates that sign daemons', as PEM"
+      return error.description
     }
     let loop = MultiThreadedEventLoopGroup.singleton.any()
     let end = loop.makePromise(of: End.self)
