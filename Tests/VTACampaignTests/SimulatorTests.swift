@@ -15,4 +15,18 @@ import VTACampaign
     #expect(count.tasks * 3 > count.runs, "\(count)")
     #expect(configuration.outBits < 8 || count.fused * 5 > count.runs, "\(count)")
   }
+
+  /// Maxima of what is still in the accumulator: fused in two stages, or rightly not.
+  @Test(arguments: LayerProgram.configurations)
+  func maximaOfSumsEqualThePlainSimulator(_ name: String) throws {
+    let configuration = try HardwareConfiguration(name: name)
+    let comparison = SimulatorComparison()
+    var count = SimulatorComparison.Count()
+    for seed in 0..<40 as Range<UInt64> {
+      try comparison.compare(configuration, seed: seed, isPooled: true, into: &count)
+    }
+    #expect(count.differences.isEmpty, "\(count.differences.prefix(5))")
+    // No program here is fused in another way.
+    #expect(configuration.outBits < 8 || count.fused * 10 > count.runs, "\(count)")
+  }
 }

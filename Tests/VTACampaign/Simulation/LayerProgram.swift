@@ -26,7 +26,11 @@ package struct LayerProgram {
   ]
 
   /// - Throws: ``ConfigurationError`` if the profile's hardware can't have this shape.
-  package init(_ profile: HardwareProfile, _ configuration: HardwareConfiguration, seed: UInt64) throws {
+  ///
+  /// - Parameter isPooled: every tile ends in a maximum over its accumulators; otherwise some do.
+  package init(
+    _ profile: HardwareProfile, _ configuration: HardwareConfiguration, seed: UInt64, isPooled: Bool = false
+  ) throws {
     target = try Target(name: "random", configuration: configuration, profile: profile)
     var random = SeededGenerator(seed: seed)
     constantBytes = (0..<1 << 16).map { _ in
@@ -34,7 +38,7 @@ package struct LayerProgram {
         &+ (Int.random(in: 0...3, using: &random) > 0 ? UInt8.random(in: 0...255, using: &random) : 0)
     }
     dataContents = (0..<Self.dataBytes).map { _ in UInt8.random(in: 0...255, using: &random) }
-    var writer = Writer(target: target, random: random)
+    var writer = Writer(target: target, random: random, isPooled: isPooled)
     for _ in 0..<Int.random(in: 1...6, using: &random) { writer.tile() }
     let result = writer.builder.finish()
     let set = try InstructionSet(configuration: configuration, revision: target.profile.revision)
@@ -101,11 +105,13 @@ extension LayerProgram {
     private static let residents = 8
     /// Whether all that a tile reads was loaded for it, and weights are constant, as in compiled programs.
     private let isTame: Bool
+    private let isPooled: Bool
 
     private var c: HardwareConfiguration { target.configuration }
 
-    init(target: Target, random: SeededGenerator) {
+    init(target: Target, random: SeededGenerator, isPooled: Bool) {
       self.target = target
+      self.isPooled = isPooled
       var random = random
       isTame = Bool.random(using: &random)
       self.random = random
@@ -145,6 +151,7 @@ extension LayerProgram {
         for _ in 0..<1 + below(2) { term(base, height, width, outputs) }
         requantize(base, pixels, outputs)
       }
+      if isPooled || chance(6) { return pool(base, height, width, outputs) }
       for _ in 0..<(chance(6) ? 2 : 1) { store(base, height, width, outputs) }
       if chance(8) { requantize(base, pixels, outputs) }
       if chance(8) { store(base, height, width, outputs) }
@@ -205,6 +212,61 @@ extension LayerProgram {
           NestDimension(extent: height, dst: width, src: stride * windowWidth),
           NestDimension(extent: width, dst: 1, src: stride),
         ], base: MicroOp(dst: base, src: inputBase, wgt: weightBase), after: before())
+    }
+
+    /// The maximum over windows of a tile, mostly as compiled programs have it, and its store.
+    private mutating func pool(_ base: Int, _ height: Int, _ width: Int, _ outputs: Int) {
+      let pixels = height * width
+      // Without it, values beyond int8 are compared.
+      if !chance(6) {
+        alu(.min, .immediate(chance(6) ? 200 : 127), outputs, pixels, base, base)
+        alu(.max, .immediate(chance(6) ? -200 : -128), outputs, pixels, base, base)
+      }
+      let (kernelHeight, kernelWidth, stride) = (1 + below(3), 1 + below(3), 1 + below(2))
+      let (top, left) = (below(kernelHeight), below(kernelWidth))
+      let rows = (height + top - 1) / stride + 1, columns = (width + left - 1) / stride + 1
+      // Behind the constants; or over the values themselves, which later windows find changed.
+      let result = chance(9) && rows * columns <= pixels ? base : base + (outputs * pixels) + outputs
+      guard result + outputs * rows * columns <= c.depth(.acc) else { return }
+      if result != base {
+        if !chance(9) {
+          last = builder.compute(
+            .reset, [NestDimension(extent: outputs * rows * columns, dst: 1, src: 0)],
+            base: MicroOp(dst: result, src: 0), after: before())
+        }
+        let start = chance(5) ? below(600) - 300 : -128
+        alu(chance(9) ? .min : .add, .immediate(start), outputs, rows * columns, result, result)
+      }
+      let odd = chance(6) ? below(kernelHeight * kernelWidth) : -1
+      for tap in 0..<kernelHeight * kernelWidth {
+        let (y, x) = (tap / kernelWidth - top, tap % kernelWidth - left)
+        // Windows over borders leave the pixels beyond them out, but for some that take others' instead.
+        let isBeyond = liberty(30)
+        let ownRows = (0..<rows).filter { isBeyond || (0..<height).contains($0 * stride + y) }
+        let ownColumns = (0..<columns).filter { isBeyond || (0..<width).contains($0 * stride + x) }
+        guard let row = ownRows.first, let column = ownColumns.first else { continue }
+        let source = base + (row * stride + y) * width + column * stride + x
+        let end =
+          source + (outputs - 1) * pixels + (ownRows.count - 1) * stride * width
+          + (ownColumns.count - 1) * stride
+        guard source >= 0, end < c.depth(.acc) else { continue }
+        last = builder.compute(
+          .alu(tap == odd ? operation() : .max, .accumulator),
+          [
+            NestDimension(extent: outputs, dst: rows * columns, src: pixels),
+            NestDimension(extent: ownRows.count, dst: columns, src: stride * width),
+            NestDimension(extent: ownColumns.count, dst: 1, src: stride),
+          ], base: MicroOp(dst: result + row * columns + column, src: source), after: before())
+        if chance(12) {
+          let bound = chance(3) ? 127 : below(300) - 150
+          alu(chance(2) ? .min : .max, .immediate(bound), outputs, rows * columns, result, result)
+        }
+      }
+      if !chance(4) {
+        alu(.min, .immediate(chance(4) ? below(200) : 127), outputs, rows * columns, result, result)
+      }
+      store(result, rows, columns, outputs)
+      if chance(9) { store(base, height, width, outputs) }
     }
 
     private mutating func requantize(_ base: Int, _ pixels: Int, _ outputs: Int) {

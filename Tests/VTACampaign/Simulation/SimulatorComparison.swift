@@ -27,10 +27,17 @@ package struct SimulatorComparison {
   }
 
   /// One program for each profile that can have the configuration.
-  package func compare(_ configuration: HardwareConfiguration, seed: UInt64, into count: inout Count) throws {
+  ///
+  /// - Parameter isPooled: with a maximum at the end of every tile.
+  package func compare(
+    _ configuration: HardwareConfiguration, seed: UInt64, isPooled: Bool = false, into count: inout Count
+  ) throws {
     for profile in HardwareProfile.all {
-      guard let program = try? LayerProgram(profile, configuration, seed: seed) else { continue }
-      try compare(program, "\(profile.name) \(configuration.name) seed \(seed)", into: &count)
+      guard let program = try? LayerProgram(profile, configuration, seed: seed, isPooled: isPooled) else {
+        continue
+      }
+      let name = "\(profile.name) \(configuration.name) seed \(seed)" + (isPooled ? ", pooled" : "")
+      try compare(program, name, into: &count)
     }
   }
 

@@ -6,6 +6,8 @@ final class Core {
   private let inputBias: UInt8
   private let inputs: UnsafeMutableRawBufferPointer
   private let accumulators: UnsafeMutableBufferPointer<Int32>
+  /// Results of fused strands that wait for their maximum, one byte per lane of an accumulator.
+  let stagedBase: UnsafeMutablePointer<UInt8>
   private let lanes: Int
 
   /// - Parameter inputElements: INP elements to make room for.
@@ -17,10 +19,12 @@ final class Core {
     let bytes = UnsafeMutableRawBufferPointer.allocate(
       byteCount: c.depth(.acc) * lanes * 4, alignment: 64)
     accumulators = bytes.bindMemory(to: Int32.self)
+    stagedBase = .allocate(capacity: c.depth(.acc) * lanes)
   }
 
   deinit {
     inputs.deallocate()
+    stagedBase.deallocate()
     UnsafeMutableRawBufferPointer(accumulators).deallocate()
   }
 

@@ -135,7 +135,7 @@ extension StrandFusion {
         address: start, isMaximum: own.isMaximum),
       macs: positionCount * products * c.block * c.block * (pair == nil ? 1 : 2),
       loads: own.terms.reduce(into: []) { list, term in
-        if !list.contains(term.load) { list.append(term.load) }
+        if term.load >= 0 && !list.contains(term.load) { list.append(term.load) }
       },
       addresses: from..<to + UInt64(c.elementBytes(.out)))
   }

@@ -5,7 +5,7 @@ internal import CVTAKernels
 struct StrandFusion {
   /// One or two blocks of outputs.
   struct FusedCall {
-    let call: TaskGraph.Call
+    var call: TaskGraph.Call
     let macs: Int
     let loads: [Int32]
     let addresses: Range<UInt64>
@@ -36,7 +36,7 @@ struct StrandFusion {
   }
 
   // Scratch space, by accumulator.
-  private var states: [Int32]
+  var states: [Int32]
   private var inputs: [Int32]
 
   init(_ planner: TaskPlanner, _ pools: KernelPools) {
@@ -130,23 +130,37 @@ struct StrandFusion {
 
   /// - Returns: `nil` if a value is no sum that is shifted and clipped and stored once.
   mutating func fuse(_ strand: TaskPlanner.Strand, _ places: [Int: InputPlacement.Place]) -> [FusedCall]? {
-    guard c.outBits == 8, let (table, outputs) = follow(strand) else { return nil }
+    guard c.outBits == 8 else { return nil }
+    if let (table, outputs) = follow(strand, before: strand.steps.count),
+      let classes = classes(outputs, table, strand, places)
+    {
+      return calls(classes)
+    }
+    return fuseInStages(strand, places)
+  }
+
+  /// As few classes as there can be.
+  mutating func classes(
+    _ outputs: [(state: Int32, outputs: [Output])], _ table: StateTable, _ strand: TaskPlanner.Strand,
+    _ places: [Int: InputPlacement.Place]
+  ) -> [OutputClass]? {
     var classes: [OutputClass] = []
     for (state, list) in outputs {
       guard let next = outputClass(state, list, table, strand, places) else { return nil }
       classes.append(next)
     }
-    return calls(merged(classes))
+    return merged(classes)
   }
 
-  private mutating func follow(
-    _ strand: TaskPlanner.Strand
+  /// - Parameter end: the first step that is left out.
+  mutating func follow(
+    _ strand: TaskPlanner.Strand, before end: Int
   ) -> (StateTable, [(state: Int32, outputs: [Output])])? {
     var table = StateTable()
     for element in strand.implicitResets { states[element] = 0 }
     var outputs: [(state: Int32, outputs: [Output])] = []
     var classOfState: [Int32: Int] = [:]
-    for (number, step) in strand.steps.enumerated() {
+    for (number, step) in strand.steps[..<end].enumerated() {
       let number = Int32(number)
       let operation = planner.operations[step.operation]
       for own in step.constants {

@@ -39,6 +39,9 @@ final class TaskGraph {
     let address: UInt64
     /// Whether it takes the largest input instead of a sum.
     var isMaximum = false
+    /// Results stay with the core, for a later call of the same task that reads them; the address counts from where they lie.
+    var storesStaged = false
+    var readsStaged = false
   }
 
   /// What a task computes; for reports.

@@ -77,16 +77,17 @@ struct TaskPlanner {
     _ calls: [StrandFusion.FusedCall]?, _ strand: Strand, mustStayWhole: Bool, _ dependency: Int,
     to parts: inout TaskGraph.Parts
   ) -> Bool {
-    guard let calls, var hull = calls.first?.addresses else { return false }
+    guard let calls, var hull = calls.first(where: { !$0.call.storesStaged })?.addresses else { return false }
+    let mustStayWhole = mustStayWhole || calls.contains { $0.call.storesStaged }
     var pieces: [(calls: Range<Int>, hull: Range<UInt64>)] = []
     var (start, macs) = (0, 0)
     for (index, call) in calls.enumerated() {
-      let wider =
-        min(hull.lowerBound, call.addresses.lowerBound)..<max(hull.upperBound, call.addresses.upperBound)
+      let own = call.call.storesStaged ? hull : call.addresses
+      let wider = min(hull.lowerBound, own.lowerBound)..<max(hull.upperBound, own.upperBound)
       let isLarge = macs + call.macs > Self.taskMACs && !mustStayWhole
       if index > start && (isLarge || !isOneBlock(wider)) {
         pieces.append((start..<index, hull))
-        (start, macs, hull) = (index, call.macs, call.addresses)
+        (start, macs, hull) = (index, call.macs, own)
       } else {
         (macs, hull) = (macs + call.macs, wider)
       }

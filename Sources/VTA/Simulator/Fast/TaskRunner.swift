@@ -149,9 +149,15 @@ final class TaskRunner {
       for index in calls {
         let call = graph.calls[index]
         var tiles = call.tiles
-        tiles.inp = core.inputBase
-        tiles.out = base + Int(call.address - hull.lowerBound)
-        if call.isMaximum { vta_maxima(&tiles, kernels.inputBias) } else { kernels.kernel?(&tiles) }
+        tiles.inp = call.readsStaged ? UnsafePointer(core.stagedBase) : core.inputBase
+        tiles.out =
+          call.storesStaged
+          ? core.stagedBase + Int(call.address) : base + Int(call.address - hull.lowerBound)
+        if call.isMaximum {
+          vta_maxima(&tiles, call.readsStaged ? 0 : kernels.inputBias)
+        } else {
+          kernels.kernel?(&tiles)
+        }
       }
     case .plain(let index):
       for operation in graph.plains[index] { try execute(operation, graph, core, memory) }
