@@ -38,19 +38,20 @@ TARGET INLINE __m256i total(__m256i low, __m256i high, __m256i init) {
   return _mm256_add_epi32(_mm256_permute4x64_epi64(_mm256_hadd_epi32(low, high), 0xD8), init);
 }
 
-/* `count` positions (a constant after inlining) by 8 outputs. Products of sign-extended 16-bit pairs: lanes hold two partial
+/* `count` positions by 8 outputs; that and `has_early` are constants after inlining, so that sums without early steps have all
+ * registers. Products of sign-extended 16-bit pairs: lanes hold two partial
  * sums per output (inputs 0 and 1, 2 and 3 of each group), added at the end. */
-TARGET INLINE void body(const vta_tiles *t, size_t first, size_t column, size_t o, const int count) {
+TARGET INLINE void body(const vta_tiles *t, size_t first, size_t column, size_t o, const int count, const int has_early) {
   __m256i low[POSITIONS_MAX], high[POSITIONS_MAX];
   const uint8_t *x[POSITIONS_MAX];
   __m256i init[POSITIONS_MAX];
   UNROLL for (int m = 0; m < count; m++) {
     low[m] = high[m] = _mm256_setzero_si256();
-    init[m] = _mm256_loadu_si256((const __m256i *)(init_of(t, first + (size_t)m) + column * t->block + o));
+    if (has_early) init[m] = _mm256_loadu_si256((const __m256i *)(init_of(t, first + (size_t)m) + column * t->block + o));
   }
   for (const vta_segment *segment = t->segments; segment < t->segments + t->segment_count; segment++) {
-    if (t->early_count && segment == t->segments + t->early_segments) {
-      for (int m = 0; m < count; m++) {
+    if (has_early && segment == t->segments + t->early_segments) {
+      UNROLL for (int m = 0; m < count; m++) {
         int32_t lanes[LANES];
         _mm256_storeu_si256((__m256i *)lanes, total(low[m], high[m], init[m]));
         take_steps(t->early, t->early_count, column * t->block + o, lanes, LANES);
@@ -73,24 +74,35 @@ TARGET INLINE void body(const vta_tiles *t, size_t first, size_t column, size_t 
     }
   }
   UNROLL for (int m = 0; m < count; m++) {
+    if (!has_early) init[m] = _mm256_loadu_si256((const __m256i *)(init_of(t, first + (size_t)m) + column * t->block + o));
     finish_eight(t, first + (size_t)m, column, o, total(low[m], high[m], init[m]));
   }
 }
 
-TARGET static void group_1(const vta_tiles *t, size_t first, size_t column, size_t o) { body(t, first, column, o, 1); }
-TARGET static void group_2(const vta_tiles *t, size_t first, size_t column, size_t o) { body(t, first, column, o, 2); }
-TARGET static void group_3(const vta_tiles *t, size_t first, size_t column, size_t o) { body(t, first, column, o, 3); }
-TARGET static void group_4(const vta_tiles *t, size_t first, size_t column, size_t o) { body(t, first, column, o, 4); }
+#define GROUP(count) \
+  TARGET static void group_##count(const vta_tiles *t, size_t first, size_t column, size_t o) { \
+    body(t, first, column, o, count, 0); \
+  } \
+  TARGET static void early_group_##count(const vta_tiles *t, size_t first, size_t column, size_t o) { \
+    body(t, first, column, o, count, 1); \
+  }
+GROUP(1)
+GROUP(2)
+GROUP(3)
+GROUP(4)
+#undef GROUP
 
 TARGET void vta_tiles_avx2(const vta_tiles *t) {
-  static void (*const groups_of[])(const vta_tiles *, size_t, size_t, size_t) = {0, group_1, group_2, group_3, group_4};
+  static void (*const groups_of[2][POSITIONS_MAX + 1])(const vta_tiles *, size_t, size_t, size_t) = {
+      {0, group_1, group_2, group_3, group_4},
+      {0, early_group_1, early_group_2, early_group_3, early_group_4}};
   if (t->block % LANES) {
     vta_tiles_portable(t);
     return;
   }
   EACH_GROUP(t, POSITIONS_MAX, first, count) {
     for (size_t column = 0; column <= (t->pair != 0); column++) {
-      for (size_t o = 0; o < t->block; o += LANES) groups_of[count](t, first, column, o);
+      for (size_t o = 0; o < t->block; o += LANES) groups_of[t->early_count != 0][count](t, first, column, o);
     }
   }
 }
