@@ -21,7 +21,9 @@ struct SimulateCommand: ParsableCommand {
     var count = SimulatorComparison.Count()
     var seed = seed
     while count.instructions < instructions && count.differences.count < 20 {
-      for configuration in configurations { try comparison.compare(configuration, seed: seed, into: &count) }
+      for configuration in configurations {
+        try comparison.compare(configuration, seed: seed, isPooled: seed % 3 == 0, into: &count)
+      }
       seed += 1
     }
     print(
