@@ -1,8 +1,8 @@
 extension OperatorRow {
   static let add = OperatorRow(
     name: "Add",
-    mapping: "a term in the sum of the convolution before it, two activations through identity weights into one sum, "
-      + "or a bias of the layer before",
+    mapping: "a term in the sum of the convolution before it, two activations through identity weights into "
+      + "one sum, or a bias of the layer before",
     inputs: [.any("A"), .any("B")],
     attributes: [:],
     constraints: OperatorConstraint.sum
