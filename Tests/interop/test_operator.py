@@ -152,6 +152,8 @@ def test_top_in_a_terminal(digits_module, images, tmp_path):
     with running(models=models) as daemon, triton.InferenceServerClient(daemon.url) as client:
         process, terminal = pty.fork()
         if process == 0:
+            # Shells have background jobs ignore it, and their children inherit that.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             command = [str(BINARIES / "vtactl"), "top", "--interval", "0.1", "--socket", daemon.socket]
             os.execve(command[0], command, environment())
         shown, end = "", time.monotonic() + TIME_LIMIT
