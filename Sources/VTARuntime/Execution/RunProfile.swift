@@ -9,10 +9,20 @@ package struct RunProfile: Hashable, Sendable {
     /// Else the host takes it.
     package let isOnDevice: Bool
     /// How often: once for each group of BATCH samples.
-    package var count = 0
-    package var duration = Duration.zero
+    package fileprivate(set) var count: Int
+    package fileprivate(set) var duration: Duration
     /// What a program is made of; empty for a step of the host.
-    package let layers: [Layer]
+    package fileprivate(set) var layers: [Layer]
+
+    package init(
+      name: String, isOnDevice: Bool, count: Int = 0, duration: Duration = .zero, layers: [Layer]
+    ) {
+      self.name = name
+      self.isOnDevice = isOnDevice
+      self.count = count
+      self.duration = duration
+      self.layers = layers
+    }
   }
 
   package struct Layer: Hashable, Sendable {
@@ -25,7 +35,20 @@ package struct RunProfile: Hashable, Sendable {
     /// Bytes that cross the memory port.
     package let dramBytes: Int
     /// Of one pass; `nil` where a program can't be cut, in hardware.
-    package var duration: Duration?
+    package fileprivate(set) var duration: Duration?
+
+    package init(
+      name: String, op: String, instructions: Int, gemmSteps: Int, aluSteps: Int, dramBytes: Int,
+      duration: Duration? = nil
+    ) {
+      self.name = name
+      self.op = op
+      self.instructions = instructions
+      self.gemmSteps = gemmSteps
+      self.aluSteps = aluSteps
+      self.dramBytes = dramBytes
+      self.duration = duration
+    }
   }
 
   package private(set) var steps: [Step]
@@ -47,16 +70,9 @@ package struct RunProfile: Hashable, Sendable {
 
   /// - Parameter durations: `nil`: unknown.
   mutating func set(layers durations: [Duration?], ofStep index: Int) {
-    var step = steps[index]
-    let layers = zip(step.layers, durations).map { layer, duration in
-      var layer = layer
-      layer.duration = duration
-      return layer
+    for (layer, duration) in zip(steps[index].layers.indices, durations) {
+      steps[index].layers[layer].duration = duration
     }
-    step = Step(
-      name: step.name, isOnDevice: step.isOnDevice, count: step.count, duration: step.duration, layers: layers
-    )
-    steps[index] = step
   }
 
   private static func layers(ofProgram index: Int, in module: Module) -> [Layer] {

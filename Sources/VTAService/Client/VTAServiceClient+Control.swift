@@ -1,6 +1,7 @@
 internal import Foundation
 internal import SwiftProtobuf
 package import VTAModule
+package import VTARuntime
 
 // What goes beyond the inference protocol.
 extension VTAServiceClient {
@@ -71,7 +72,7 @@ extension VTAServiceClient {
     return ProfiledAnswer(
       outputs: try outputs(of: response), device: response.device,
       fallback: response.fallback.isEmpty ? nil : response.fallback,
-      queue: .nanoseconds(Int64(clamping: response.queueNs)), steps: response.steps.map(StepTimes.init))
+      queue: .nanoseconds(Int64(clamping: response.queueNs)), steps: response.steps.map(RunProfile.Step.init))
   }
 
   private func outputs(
@@ -125,46 +126,20 @@ package struct ProfiledAnswer: Sendable {
   package let device: String
   package let fallback: String?
   package let queue: Duration
-  package let steps: [StepTimes]
+  package let steps: [RunProfile.Step]
 }
 
-/// A step of a run: all passes through it together.
-package struct StepTimes: Hashable, Sendable {
-  package struct Layer: Hashable, Sendable {
-    package let name: String
-    package let op: String
-    package let instructions: UInt64
-    package let gemmSteps: UInt64
-    package let aluSteps: UInt64
-    package let dramBytes: UInt64
-    /// Of one pass; `nil`: unknown.
-    package let seconds: Double?
-  }
-
-  package let name: String
-  /// device or host
-  package let place: String
-  package let count: UInt32
-  package let seconds: Double
-  package let layers: [Layer]
-
-  package init(name: String, place: String, count: UInt32, seconds: Double, layers: [Layer]) {
-    self.name = name
-    self.place = place
-    self.count = count
-    self.seconds = seconds
-    self.layers = layers
-  }
-
+extension RunProfile.Step {
   init(_ message: Vta_V1_StepProfile) {
-    name = message.name
-    place = message.place
-    count = message.count
-    seconds = Double(message.ns) / 1e9
-    layers = message.layers.map {
-      Layer(
-        name: $0.name, op: $0.op, instructions: $0.instructions, gemmSteps: $0.gemmSteps,
-        aluSteps: $0.aluSteps, dramBytes: $0.dramBytes, seconds: $0.hasNs ? Double($0.ns) / 1e9 : nil)
-    }
+    self.init(
+      name: message.name, isOnDevice: message.place == "device", count: Int(message.count),
+      duration: .nanoseconds(Int64(clamping: message.ns)),
+      layers: message.layers.map {
+        RunProfile.Layer(
+          name: $0.name, op: $0.op, instructions: Int(clamping: $0.instructions),
+          gemmSteps: Int(clamping: $0.gemmSteps), aluSteps: Int(clamping: $0.aluSteps),
+          dramBytes: Int(clamping: $0.dramBytes),
+          duration: $0.hasNs ? .nanoseconds(Int64(clamping: $0.ns)) : nil)
+      })
   }
 }

@@ -96,14 +96,14 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
     for run in runs {
       var line = "\(run.file): \(tenths(run.gmacs)) GMAC/s"
       if peak > 0 { line += ", \(tenths(100 * run.gmacs / peak)) % of the peak" }
-      line += ", \(hundredths(run.seconds * 1e3)) ms (best \(hundredths(run.bestSeconds * 1e3)))"
+      line += ", \((run.seconds * 1e3).hundredths) ms (best \((run.bestSeconds * 1e3).hundredths))"
       if let single = run.singleSeconds, let best = run.bestSingleSeconds {
-        line += ", on one thread \(hundredths(single * 1e3)) ms (best \(hundredths(best * 1e3)))"
+        line += ", on one thread \((single * 1e3).hundredths) ms (best \((best * 1e3).hundredths))"
       }
       line += ", translated in \(tenths(run.translateSeconds * 1e3)) ms"
       if run.weightBytes > 0 {
         let share = Double(run.translationBytes) / Double(run.weightBytes)
-        line += " into \(hundredths(share)) times the weights' \(run.weightBytes) bytes"
+        line += " into \(share.hundredths) times the weights' \(run.weightBytes) bytes"
       }
       if let plain = run.plainGmacs { line += ", plain simulator \(tenths(plain)) GMAC/s" }
       print(line)
@@ -207,5 +207,4 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
   }
 
   private func tenths(_ value: Double) -> String { "\((value * 10).rounded() / 10)" }
-  private func hundredths(_ value: Double) -> String { "\((value * 100).rounded() / 100)" }
 }

@@ -1,16 +1,15 @@
 private import Foundation
 internal import VTARuntime
-internal import VTAService
 
 /// Where the time of a run went, as JSON or as a table.
 struct ProfileReport: Encodable {
   struct Layer: Encodable {
     let name: String
     let op: String
-    let instructions: UInt64
-    let gemmSteps: UInt64
-    let aluSteps: UInt64
-    let dramBytes: UInt64
+    let instructions: Int
+    let gemmSteps: Int
+    let aluSteps: Int
+    let dramBytes: Int
     /// Of one pass; `nil`: unknown.
     let seconds: Double?
   }
@@ -18,7 +17,7 @@ struct ProfileReport: Encodable {
   struct Step: Encodable {
     let name: String
     let place: String
-    let passes: UInt32
+    let passes: Int
     /// Of all passes.
     let seconds: Double
     let layers: [Layer]
@@ -69,25 +68,13 @@ extension ProfileReport.Step {
   init(_ step: RunProfile.Step) {
     name = step.name
     place = step.isOnDevice ? "device" : "host"
-    passes = UInt32(clamping: step.count)
+    passes = step.count
     seconds = step.duration / .seconds(1)
     layers = step.layers.map {
       ProfileReport.Layer(
-        name: $0.name, op: $0.op, instructions: UInt64(clamping: $0.instructions),
-        gemmSteps: UInt64(clamping: $0.gemmSteps), aluSteps: UInt64(clamping: $0.aluSteps),
-        dramBytes: UInt64(clamping: $0.dramBytes), seconds: $0.duration.map { $0 / .seconds(1) })
-    }
-  }
-
-  init(_ step: StepTimes) {
-    name = step.name
-    place = step.place
-    passes = step.count
-    seconds = step.seconds
-    layers = step.layers.map {
-      ProfileReport.Layer(
-        name: $0.name, op: $0.op, instructions: $0.instructions, gemmSteps: $0.gemmSteps,
-        aluSteps: $0.aluSteps, dramBytes: $0.dramBytes, seconds: $0.seconds)
+        name: $0.name, op: $0.op, instructions: $0.instructions,
+        gemmSteps: $0.gemmSteps, aluSteps: $0.aluSteps,
+        dramBytes: $0.dramBytes, seconds: $0.duration.map { $0 / .seconds(1) })
     }
   }
 }

@@ -33,7 +33,7 @@ struct LayerTimes: Encodable {
     let total = layers.reduce(0) { $0 + $1.seconds }
     let rows = layers.map { layer in
       [
-        "\(hundredths(layer.seconds * 1e6)) µs", "\(hundredths(100 * layer.seconds / total)) %",
+        "\((layer.seconds * 1e6).hundredths) µs", "\((100 * layer.seconds / total).hundredths) %",
         "\((layer.gmacs * 10).rounded() / 10) GMAC/s",
         layer.tasks.sorted { $0.key < $1.key }.map { "\($0.value) \($0.key)" }.joined(separator: ", "),
         "\(layer.name) (\(layer.op))",
@@ -47,6 +47,9 @@ struct LayerTimes: Encodable {
       print("  " + (cells + row.suffix(1)).joined(separator: "  "))
     }
   }
+}
 
-  private static func hundredths(_ value: Double) -> String { "\((value * 100).rounded() / 100)" }
+extension Double {
+  /// Rounded to them, for reports.
+  var hundredths: String { "\((self * 100).rounded() / 100)" }
 }
