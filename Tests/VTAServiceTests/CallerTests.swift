@@ -47,8 +47,8 @@ import Testing
       descriptor: socket.descriptor, connections: connections,
       live: try LiveConfiguration(try await DaemonConfiguration(file: nil)),
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
-    try await withGRPCServer(transport: listener.transport(maximumMessageBytes: 1 << 20), services: [Echo()])
-    { _ in
+    let streams = StreamConfigurator(maximumMessageBytes: 1 << 20, calls: [])
+    try await withGRPCServer(transport: listener.transport(streams), services: [Echo()]) { _ in
       let transport = try HTTP2ClientTransport.Posix(
         target: .unixDomainSocket(path: path), transportSecurity: .plaintext)
       try await withGRPCClient(transport: transport) { client in

@@ -80,7 +80,9 @@ package final class Daemon: Sendable {
     let listener = UnixListener(
       descriptor: socket.descriptor, connections: connections, live: live,
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
-    let transport = listener.transport(maximumMessageBytes: configuration.maximumMessageBytes)
+    let streams = StreamConfigurator(
+      maximumMessageBytes: configuration.maximumMessageBytes, calls: [.modelInfer(core)])
+    let transport = listener.transport(streams)
     let readiness = ReadinessService(
       transport: transport, models: models, drain: drain, notifier: notifier,
       watchdog: Watchdog(
@@ -93,7 +95,8 @@ package final class Daemon: Sendable {
         announce(socket.path)
       })
     let addresses = NetworkAddresses(
-      configuration: configuration, core: core, connections: connections, live: live, logger: logger)
+      configuration: configuration, core: core, streams: streams, connections: connections, live: live,
+      logger: logger)
     let take = { @Sendable (new: DaemonConfiguration) async throws in
       try live.take(new)
       await models.change(quota: new.quota)

@@ -8,6 +8,7 @@ internal import ServiceLifecycle
 struct NetworkAddresses {
   let configuration: DaemonConfiguration
   let core: InferenceProtocol
+  let streams: StreamConfigurator
   let connections: ConnectionRegistry
   let live: LiveConfiguration
   let logger: Logger
@@ -32,7 +33,7 @@ struct NetworkAddresses {
       let listener = TLSListener(
         address: tcp.address, port: port, context: try ServerTLS.context(tcp, protocols: ["h2"]),
         connections: connections, live: live, eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
-      let transport = listener.transport(maximumMessageBytes: configuration.maximumMessageBytes)
+      let transport = listener.transport(streams)
       logger.info("grpc with TLS", metadata: ["address": "\(tcp.address)", "port": "\(port)"])
       services.append(ServingService(server: GRPCServer(transport: transport, daemonServices: rpc)))
     }

@@ -56,9 +56,7 @@ struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol, CallAns
     request: ServerRequest<Inference_ModelInferRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_ModelInferResponse> {
     try await reply(to: request) { message, caller in
-      try await untilClientLeaves(on: message.isSmall ? EventLoopExecutor.current : nil) {
-        try await core.infer(message, for: caller)
-      }
+      try await untilClientLeaves { try await core.infer(message, for: caller) }
     }
   }
 
@@ -155,11 +153,24 @@ extension InferenceService {
   }
 }
 
+extension UnaryCall {
+  /// The call that most of a client's time goes into.
+  static func modelInfer(_ core: InferenceProtocol) -> UnaryCall {
+    UnaryCall(Inference_GRPCInferenceService.Method.ModelInfer.descriptor) {
+      (request: Inference_ModelInferRequest, caller) in
+      if request.isSmall { return try await core.infer(request, for: caller) }
+      return try await withTaskExecutorPreference(globalConcurrentExecutor) {
+        try await core.infer(request, for: caller)
+      }
+    }
+  }
+}
+
 extension Inference_ModelInferRequest {
   /// Whether reading its inputs takes a few microseconds at most.
   fileprivate var isSmall: Bool {
     let raw = rawInputContents.reduce(0) { $0 + $1.count }
     let isApart = inputs.contains { !$0.parameters.isEmpty || $0.hasContents }
-    return raw <= 1 << 16 && !isApart
+    return raw <= UnaryCallHandler.smallBytes && !isApart
   }
 }

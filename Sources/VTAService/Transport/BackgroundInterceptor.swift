@@ -23,11 +23,10 @@ struct BackgroundInterceptor: ServerInterceptor {
 }
 
 extension GRPCServer {
-  /// A server whose calls run in the background, apart from those that decide for themselves.
+  /// A server whose calls run in the background.
   convenience init(transport: Transport, daemonServices services: [any RegistrableRPCService]) {
-    let own: Set = [Inference_GRPCInferenceService.Method.ModelInfer.descriptor]
     self.init(
       transport: transport, services: services,
-      interceptorPipeline: [.apply(BackgroundInterceptor(), to: .allExcluding(services: [], methods: own))])
+      interceptorPipeline: [.apply(BackgroundInterceptor(), to: .all)])
   }
 }

@@ -18,11 +18,10 @@ extension CallAnswering {
   }
 
   /// Gives up the work when the client leaves or its deadline passes, but not when the daemon drains.
-  /// - Parameter executor: Where it is done; `nil`: where it may take long.
   func untilClientLeaves<Output: Sendable>(
-    on executor: EventLoopExecutor? = nil, _ body: @escaping @Sendable () async throws -> Output
+    _ body: @escaping @Sendable () async throws -> Output
   ) async throws -> Output {
-    let work = Task(executorPreference: executor, operation: body)
+    let work = Task(operation: body)
     return try await withRPCCancellationHandler {
       try await withTaskCancellationHandler {
         try await work.value

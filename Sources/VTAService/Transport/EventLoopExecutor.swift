@@ -10,11 +10,6 @@ final class EventLoopExecutor: TaskExecutor {
   /// On the event loop that a task is woken from, else on any.
   static let all = EventLoopExecutor(MultiThreadedEventLoopGroup.singleton)
 
-  /// On the event loop that this is called on, also if the task is woken from elsewhere; `nil`: it is called on none.
-  static var current: EventLoopExecutor? {
-    MultiThreadedEventLoopGroup.currentEventLoop.map { EventLoopExecutor($0) }
-  }
-
   private let group: any EventLoopGroup
 
   init(_ group: any EventLoopGroup) { self.group = group }

@@ -81,18 +81,4 @@ final class PeerStampHandler: ChannelInboundHandler {
     }
     context.fireChannelRead(wrapInboundOut(.headers(payload)))
   }
-
-  /// Puts a stamp in front of gRPC's handlers. Called on the stream's event loop, which is its connection's too,
-  /// before the first frame is delivered.
-  static func install(on stream: any Channel) -> EventLoopFuture<Void> {
-    stream.eventLoop.makeCompletedFuture {
-      guard let connection = stream.parent else {
-        throw ServiceError(.internal, "an HTTP/2 stream has no connection")
-      }
-      let pipeline = connection.pipeline.syncOperations
-      let peer = try pipeline.handler(type: ConnectionPeerHandler.self)
-      try stream.pipeline.syncOperations.addHandler(
-        PeerStampHandler(caller: peer.caller(on: pipeline)), position: .first)
-    }
-  }
 }

@@ -43,10 +43,8 @@ struct TLSListener: HTTP2ServerTransport.ListenerFactory {
       ConnectionPeerHandler(.certificate(connection, policy: live.policy, connections: connections)))
   }
 
-  /// - Parameter maximumMessageBytes: Of one request.
-  func transport(maximumMessageBytes: Int) -> HTTP2ServerTransport.Custom<TLSListener> {
-    HTTP2ServerTransport.Custom(
-      listenerFactory: self, config: .init(maximumMessageBytes: maximumMessageBytes))
+  func transport(_ streams: StreamConfigurator) -> HTTP2ServerTransport.Custom<TLSListener> {
+    HTTP2ServerTransport.Custom(listenerFactory: self, config: .init(streams))
   }
 }
 

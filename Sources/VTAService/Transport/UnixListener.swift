@@ -42,31 +42,7 @@ struct UnixListener: HTTP2ServerTransport.ListenerFactory {
 extension UnixListener {
   typealias Transport = HTTP2ServerTransport.Custom<UnixListener>
 
-  /// - Parameter maximumMessageBytes: Of one request.
-  func transport(maximumMessageBytes: Int) -> Transport {
-    Transport(listenerFactory: self, config: .init(maximumMessageBytes: maximumMessageBytes))
+  func transport(_ streams: StreamConfigurator) -> Transport {
+    Transport(listenerFactory: self, config: .init(streams))
   }
-}
-
-extension HTTP2ServerTransport.Custom.Config {
-  /// What every listener of the daemon has in common.
-  init(maximumMessageBytes: Int) {
-    self = .defaults
-    rpc.maxRequestPayloadSize = maximumMessageBytes
-    http2.maxFrameSize = HTTP2Tuning.frameBytes
-    http2.targetWindowSize = HTTP2Tuning.windowBytes
-    http2.maxConcurrentStreams = HTTP2Tuning.streams
-    // Waits up to 100 µs for more to write: longer than a small model runs.
-    connection.flushCoalescing = nil
-    channelDebuggingCallbacks.onAcceptHTTP2Stream = PeerStampHandler.install(on:)
-  }
-}
-
-/// Both ends are on one machine: few large frames, and windows that a tensor of a few megabytes fits into.
-enum HTTP2Tuning {
-  static let frameBytes = 1 << 20
-  static let windowBytes = 8 << 20
-  /// Calls of one connection at a time. Must be announced: a client that isn't told opens more than are taken, and loses
-  /// the connection.
-  static let streams = 128
 }

@@ -1,0 +1,88 @@
+internal import GRPCCore
+internal import NIOCore
+internal import SwiftProtobuf
+
+/// A call with one message each way whose time counts, so that ``UnaryCallHandler`` answers it without gRPC Swift, which
+/// takes several times as long as a small model runs.
+struct UnaryCall: Sendable {
+  /// `/package.Service/Method`, as in an HTTP/2 request.
+  let path: String
+  /// From the message of the request to the answer's, framed by ``FramedMessage``.
+  let answer: @Sendable (ByteBuffer, Caller) async throws -> ByteBuffer
+
+  init<Input: Message, Output: Message>(
+    _ method: MethodDescriptor, _ body: @escaping @Sendable (Input, Caller) async throws -> Output
+  ) {
+    path = "/\(method.fullyQualifiedMethod)"
+    answer = { bytes, caller in
+      let input: Input
+      do {
+        input = try Input(serializedBytes: MessageBytes(buffer: bytes))
+      } catch {
+        throw ServiceError(
+          .invalidArgument, "the request is no \(Input.protoMessageName) in protobuf's encoding")
+      }
+      let framed: FramedMessage = try await body(input, caller).serializedBytes()
+      return framed.buffer
+    }
+  }
+}
+
+/// An encoded message in a buffer of NIO's, so that it is decoded where it was received.
+struct MessageBytes: SwiftProtobufContiguousBytes {
+  private(set) var buffer: ByteBuffer
+
+  init(buffer: ByteBuffer) { self.buffer = buffer }
+
+  init(repeating byte: UInt8, count: Int) { buffer = ByteBuffer(repeating: byte, count: count) }
+
+  init(_ bytes: some Sequence<UInt8>) { buffer = ByteBuffer(bytes: bytes) }
+
+  var count: Int { buffer.readableBytes }
+
+  func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    try buffer.withUnsafeReadableBytes(body)
+  }
+
+  mutating func withUnsafeMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) rethrows -> R {
+    try buffer.withUnsafeMutableReadableBytes(body)
+  }
+}
+
+/// A message with gRPC's prefix (a byte that says whether it is compressed, its length in four bytes, big-endian),
+/// encoded right where it is sent from.
+struct FramedMessage: SwiftProtobufContiguousBytes {
+  static let prefixBytes = 5
+
+  private(set) var buffer: ByteBuffer
+
+  private init(count: Int) {
+    buffer = ByteBufferAllocator().buffer(capacity: Self.prefixBytes + count)
+    buffer.writeInteger(UInt8(0))
+    buffer.writeInteger(UInt32(count))
+  }
+
+  /// - Parameter count: Below 2 GiB, protobuf's own limit.
+  init(repeating byte: UInt8, count: Int) {
+    self.init(count: count)
+    buffer.writeRepeatingByte(byte, count: count)
+  }
+
+  init(_ bytes: some Sequence<UInt8>) {
+    let bytes = Array(bytes)
+    self.init(count: bytes.count)
+    buffer.writeBytes(bytes)
+  }
+
+  var count: Int { buffer.readableBytes - Self.prefixBytes }
+
+  func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    try buffer.withUnsafeReadableBytes { try body(.init(rebasing: $0.dropFirst(Self.prefixBytes))) }
+  }
+
+  mutating func withUnsafeMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) rethrows -> R {
+    try buffer.withUnsafeMutableReadableBytes {
+      try body(.init(rebasing: $0.dropFirst(Self.prefixBytes)))
+    }
+  }
+}
