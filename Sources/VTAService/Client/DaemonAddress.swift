@@ -1,7 +1,5 @@
 internal import CVTALinux
-internal import GRPCNIOTransportHTTP2
 internal import Glibc
-internal import NIOCore
 internal import NIOSSL
 internal import SystemPackage
 
@@ -54,27 +52,7 @@ package enum DaemonAddress: Hashable, Sendable, CustomStringConvertible {
     }
   }
 
-  /// Why a daemon that does not answer may be silent.
-  var silence: String {
-    switch self {
-    case .socket: "\(self): the daemon closed the connection; look at its log"
-    case .host:
-      "\(self): no daemon answers there over TLS; check the name, tcp.grpc_port and the certificates of both sides"
-    }
-  }
-
-  /// The same after a look, since gRPC does not say what went wrong.
-  var examinedSilence: String {
-    get async {
-      guard case .host(let host, let port, let credentials) = self,
-        let finding = await RemoteDiagnosis(host: host, port: port, credentials: credentials).finding()
-      else { return silence }
-      return "\(self): \(finding)"
-    }
-  }
-
-  /// - Throws: ``ServiceError`` if nobody listens there, as far as that shows at once: gRPC would try for a long time,
-  ///   and never say why.
+  /// - Throws: ``ServiceError`` if nobody listens there, as far as that shows at once.
   func check() throws(ServiceError) {
     switch self {
     case .socket(let path): try Self.checkListener(path)
@@ -86,28 +64,6 @@ package enum DaemonAddress: Hashable, Sendable, CustomStringConvertible {
           "the certificate file \(file) can't be read; check the path and its permissions")
       }
       _ = try credentials.context()
-    }
-  }
-
-  func transport(
-    _ config: HTTP2ClientTransport.Posix.Config, on eventLoop: any EventLoop
-  ) throws -> HTTP2ClientTransport.Posix {
-    var config = config
-    switch self {
-    case .socket(let path):
-      // Otherwise the percent-encoded path, which strict servers refuse.
-      config.http2.authority = "localhost"
-      return try HTTP2ClientTransport.Posix(
-        target: .unixDomainSocket(path: path), transportSecurity: .plaintext, config: config,
-        eventLoopGroup: eventLoop)
-    case .host(let host, let port, let credentials):
-      let security = HTTP2ClientTransport.Posix.TransportSecurity.mTLS(
-        certificateChain: [.file(path: credentials.certificate, format: .pem)],
-        privateKey: .file(path: credentials.key, format: .pem)
-      ) { $0.trustRoots = .certificates([.file(path: credentials.authority, format: .pem)]) }
-      return try HTTP2ClientTransport.Posix(
-        target: .dns(host: host, port: port), transportSecurity: security, config: config,
-        eventLoopGroup: eventLoop)
     }
   }
 

@@ -6,7 +6,7 @@ package import VTARuntime
 // What goes beyond the inference protocol.
 extension VTAServiceClient {
   package func devices() async throws(ServiceError) -> [DaemonStatus.Device] {
-    try await answer { try await daemon.listDevices(.init(), options: Self.options) }.devices.map(
+    try await call(Daemon.ListDevices.self, .init()).devices.map(
       DaemonStatus.Device.init)
   }
 
@@ -19,18 +19,16 @@ extension VTAServiceClient {
       $0.device = device ?? ""
       $0.timeoutMs = timeout.nanoseconds / 1_000_000
     }
-    return Int(try await answer { try await daemon.drain(request, options: Self.options) }.requests)
+    return Int(try await call(Daemon.Drain.self, request).requests)
   }
 
   /// - Parameter device: `nil`: all.
   package func undrain(_ device: String?) async throws(ServiceError) {
-    _ = try await answer {
-      try await daemon.undrain(.with { $0.device = device ?? "" }, options: Self.options)
-    }
+    _ = try await call(Daemon.Undrain.self, .with { $0.device = device ?? "" })
   }
 
   package func bitstreams() async throws(ServiceError) -> (folder: String, [BitstreamListing]) {
-    let list = try await answer { try await daemon.listBitstreams(.init(), options: Self.options) }
+    let list = try await call(Daemon.ListBitstreams.self, .init())
     return (list.folder, list.bitstreams.map(BitstreamListing.init))
   }
 
@@ -44,7 +42,7 @@ extension VTAServiceClient {
       $0.file = file
       $0.device = device ?? ""
     }
-    let response = try await answer { try await daemon.programBitstream(request, options: Self.options) }
+    let response = try await call(Daemon.ProgramBitstream.self, request)
     return ProgrammedDevice(
       device: DaemonStatus.Device(response.device), modelsReady: response.modelsReady,
       modelsUnavailable: response.modelsUnavailable)
@@ -68,7 +66,7 @@ extension VTAServiceClient {
         }
       }
     }
-    let response = try await answer { try await daemon.runModule(request, options: Self.options) }
+    let response = try await call(Daemon.RunModule.self, request)
     return ProfiledAnswer(
       outputs: try outputs(of: response), device: response.device,
       fallback: response.fallback.isEmpty ? nil : response.fallback,

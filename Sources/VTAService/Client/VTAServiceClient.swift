@@ -1,14 +1,16 @@
 internal import Foundation
 internal import GRPCCore
-internal import GRPCNIOTransportHTTP2
+internal import NIOCore
 internal import NIOPosix
 internal import SwiftProtobuf
 package import VTAModule
 
 /// A connection to a daemon. What it submits is gone when ``connect(to:_:)`` returns.
 package struct VTAServiceClient: Sendable {
-  private let inference: Inference_GRPCInferenceService.Client<HTTP2ClientTransport.Posix>
-  let daemon: Vta_V1_Daemon.Client<HTTP2ClientTransport.Posix>
+  typealias Inference = Inference_GRPCInferenceService.Method
+  typealias Daemon = Vta_V1_Daemon.Method
+
+  private let client: UnaryClient
   private let address: DaemonAddress
 
   /// Calls `body` with a connection to a daemon.
@@ -17,19 +19,19 @@ package struct VTAServiceClient: Sendable {
     to address: DaemonAddress, _ body: @Sendable (VTAServiceClient) async throws -> Result
   ) async throws -> Result {
     try address.check()
-    var config = HTTP2ClientTransport.Posix.Config.defaults
-    config.http2.maxFrameSize = HTTP2Tuning.frameBytes
-    config.http2.targetWindowSize = HTTP2Tuning.windowBytes
-    config.connection.flushCoalescing = nil
-    let loop = MultiThreadedEventLoopGroup.singleton.next()
-    let transport = try address.transport(config, on: loop)
-    return try await withTaskExecutorPreference(EventLoopExecutor(loop)) {
-      try await withGRPCClient(transport: transport) { client in
-        try await body(
-          VTAServiceClient(
-            inference: .init(wrapping: client), daemon: .init(wrapping: client), address: address))
-      }
+    let eventLoop = MultiThreadedEventLoopGroup.singleton.next()
+    let client = try UnaryClient(address, on: eventLoop)
+    let result: Swift.Result<Result, any Error>
+    do {
+      result = .success(
+        try await withTaskExecutorPreference(EventLoopExecutor(eventLoop)) {
+          try await body(VTAServiceClient(client: client, address: address))
+        })
+    } catch {
+      result = .failure(error)
     }
+    try? await client.close().get()
+    return try result.get()
   }
 
   package static func isListening(on address: DaemonAddress) -> Bool {
@@ -37,12 +39,12 @@ package struct VTAServiceClient: Sendable {
   }
 
   package func status() async throws(ServiceError) -> DaemonStatus {
-    DaemonStatus(try await answer { try await daemon.status(.init(), options: Self.options) })
+    DaemonStatus(try await call(Daemon.Status.self, .init()))
   }
 
   /// The models that this connection can ask for.
   package func models() async throws(ServiceError) -> [ModelListing] {
-    let index = try await answer { try await inference.repositoryIndex(.init(), options: Self.options) }
+    let index = try await call(Inference.RepositoryIndex.self, .init())
     return index.models.map {
       ModelListing(name: $0.name, version: $0.version, state: $0.state, reason: $0.reason)
     }
@@ -54,20 +56,16 @@ package struct VTAServiceClient: Sendable {
       $0.modelName = name
       $0.parameters = ["file:1/model.vtab": .with { $0.bytesParam = Data(file) }]
     }
-    _ = try await answer { try await inference.repositoryModelLoad(request, options: Self.options) }
+    _ = try await call(Inference.RepositoryModelLoad.self, request)
   }
 
   /// Reads a model of the daemon's folder, again if it is there already.
   package func load(_ name: String) async throws(ServiceError) {
-    _ = try await answer {
-      try await inference.repositoryModelLoad(.with { $0.modelName = name }, options: Self.options)
-    }
+    _ = try await call(Inference.RepositoryModelLoad.self, .with { $0.modelName = name })
   }
 
   package func unload(_ name: String) async throws(ServiceError) {
-    _ = try await answer {
-      try await inference.repositoryModelUnload(.with { $0.modelName = name }, options: Self.options)
-    }
+    _ = try await call(Inference.RepositoryModelUnload.self, .with { $0.modelName = name })
   }
 
   /// Keeps a `.vtab` file in the daemon's folder, for everybody.
@@ -81,12 +79,12 @@ package struct VTAServiceClient: Sendable {
         },
       ]
     }
-    _ = try await answer { try await inference.repositoryModelLoad(request, options: Self.options) }
+    _ = try await call(Inference.RepositoryModelLoad.self, request)
   }
 
   /// What all models have done that this connection can ask for.
   package func activity() async throws(ServiceError) -> [ModelActivity] {
-    try await answer { try await inference.modelStatistics(.init(), options: Self.options) }.modelStats.map(
+    try await call(Inference.ModelStatistics.self, .init()).modelStats.map(
       ModelActivity.init)
   }
 
@@ -114,7 +112,7 @@ package struct VTAServiceClient: Sendable {
   func send(
     _ request: Inference_ModelInferRequest
   ) async throws(ServiceError) -> Inference_ModelInferResponse {
-    try await answer { try await inference.modelInfer(request, options: Self.options) }
+    try await call(Inference.ModelInfer.self, request)
   }
 
   func register(region name: String, key: String, byteCount: Int) async throws(ServiceError) {
@@ -123,7 +121,7 @@ package struct VTAServiceClient: Sendable {
       $0.key = key
       $0.byteSize = UInt64(byteCount)
     }
-    _ = try await answer { try await inference.systemSharedMemoryRegister(request, options: Self.options) }
+    _ = try await call(Inference.SystemSharedMemoryRegister.self, request)
   }
 }
 
@@ -135,22 +133,18 @@ package struct InferenceAnswer: Sendable {
 }
 
 extension VTAServiceClient {
-  static var options: CallOptions {
-    var options = CallOptions.defaults
-    options.maxRequestMessageBytes = DaemonConfiguration.messageBytesMax
-    options.maxResponseMessageBytes = DaemonConfiguration.messageBytesMax
-    return options
-  }
-
-  func answer<Output: Sendable>(
-    _ call: @Sendable () async throws -> Output
-  ) async throws(ServiceError) -> Output {
+  /// A call of the daemon, in the words of its protocol.
+  func call<Method: UnaryMethod>(
+    _ method: Method.Type, _ request: Method.Input
+  ) async throws(ServiceError) -> Method.Output {
     do {
-      return try await call()
+      return try await client.call(method, request)
+    } catch let failure as CallFailure {
+      throw ServiceError(failure, of: address)
+    } catch is CancellationError {
+      throw ServiceError(.cancelled, "the call was cancelled")
     } catch {
-      let error = ServiceError(answered: error, by: address)
-      guard error.description == address.silence else { throw error }
-      throw ServiceError(.unavailable, await address.examinedSilence)
+      throw ServiceError(.invalidArgument, "the request can't be sent: \(error)")
     }
   }
 
@@ -177,19 +171,25 @@ extension VTAServiceClient {
 
 extension ServiceError {
   /// What the daemon answered, as the error that it was there.
-  fileprivate init(answered error: any Error, by address: DaemonAddress) {
-    guard let error = error as? RPCError else {
-      self.init(.internal, "\(address): \(error)")
-      return
-    }
-    let kind: Kind = Kind.allCases.first { ServiceError($0, "").rpcErrorCode == error.code } ?? .internal
-    switch error.code {
-    case .unavailable where error.cause != nil || error.message.isEmpty:
-      self.init(.unavailable, address.silence)
-    case .unimplemented:
+  fileprivate init(_ failure: CallFailure, of address: DaemonAddress) {
+    switch failure {
+    case .status(RPCError.Code.unimplemented.rawValue, _):
       self.init(.internal, "\(address): the daemon is of another version and doesn't know this call")
-    default:
-      self.init(kind, error.message)
+    case .status(let code, let sentence):
+      let kind = Kind.allCases.first { ServiceError($0, "").rpcErrorCode.rawValue == code } ?? .internal
+      self.init(
+        kind, sentence.isEmpty ? "\(address): the daemon answered with gRPC's status \(code)" : sentence)
+    case .http(let status) where (500..<600).contains(status):
+      self.init(
+        .unavailable, "\(address): a proxy answered with HTTP status \(status); look at the daemon behind it")
+    case .http(let status):
+      self.init(.internal, "\(address): what answers there is no daemon (HTTP status \(status))")
+    case .malformed(let why):
+      self.init(.internal, "\(address): the answer is none of a daemon: \(why)")
+    case .unprocessed:
+      self.init(.unavailable, "\(address): the daemon takes no calls at the moment; try again")
+    case .connection(let end):
+      self = address.error(end)
     }
   }
 }

@@ -1,5 +1,4 @@
-internal import GRPCCore
-internal import GRPCNIOTransportHTTP2
+internal import NIOPosix
 
 /// A connection of the daemon to itself, through its own socket.
 struct SelfCall: Sendable {
@@ -9,18 +8,9 @@ struct SelfCall: Sendable {
   func connected(
     _ body: @escaping @Sendable (@escaping @Sendable () async throws -> Void) async -> Void
   ) async throws {
-    var config = HTTP2ClientTransport.Posix.Config.defaults
-    config.http2.authority = "localhost"
-    let transport = try HTTP2ClientTransport.Posix(
-      target: .unixDomainSocket(path: socket), transportSecurity: .plaintext, config: config)
-    let client = GRPCClient(transport: transport)
-    // Not waited for: a server that shuts down may leave the connection half made, and that would hold the shutdown.
-    let connections = Task { try await client.runConnections() }
-    defer {
-      client.beginGracefulShutdown()
-      connections.cancel()
-    }
-    let health = Grpc_Health_V1_Health.Client(wrapping: client)
-    await body { _ = try await health.check(.init()) }
+    let client = try UnaryClient(.socket(socket), on: MultiThreadedEventLoopGroup.singleton.next())
+    // Not waited for.
+    defer { client.close() }
+    await body { _ = try await client.call(Grpc_Health_V1_Health.Method.Check.self, .init()) }
   }
 }
