@@ -32,10 +32,10 @@ extension DaemonAddress {
   private static func sentence(_ end: ConnectionEnd) -> String {
     switch end {
     case .unreachable(let why): "it can't be reached (\(why))"
-    case .foreign(let why), .handshake(let why):
+    case .foreign(let why):
       "what listens there does not speak gRPC (\(why)); choose the daemon's socket with --socket"
     case .silent: "the daemon doesn't answer; look at its log"
-    case .refused, .lost: "the daemon closed the connection; look at its log"
+    case .handshake, .refused, .lost: "the daemon closed the connection; look at its log"
     }
   }
 
