@@ -81,9 +81,9 @@ test-package: package
 bench-ort: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/bench_ort.py
 
-# The pages of Documentation/Reference from the tables in Sources/VTA.
+# The generated pages: Documentation/Reference, and Documentation/SupportedOperators.md.
 reference: build
-	$(BIN)/vtactl reference --output-dir Documentation/Reference
+	$(BIN)/vtactl reference --output-dir Documentation
 
 # Every decoder for FUZZ_SECONDS (8) under libFuzzer and the address sanitizer, with a build of its own.
 # The sanitizers stand in one flag: swift build puts several --sanitize in any order, and Swift takes the last alone.

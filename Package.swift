@@ -109,7 +109,7 @@ let package = Package(
     // Fuzzed decoders and broken programs: `make fuzz`, `make mutate`, and a slice of both in the tests.
     .target(
       name: "VTACampaign",
-      dependencies: ["VTA", "VTAModule", "VTACompiler", "VTARuntime", crypto, systemPackage],
+      dependencies: ["VTA", "VTAModule", "VTACompiler", "VTARuntime", "VTAJTAG", crypto, systemPackage],
       path: "Tests/VTACampaign", swiftSettings: settings),
     .executableTarget(
       name: "vta-campaign", dependencies: ["VTA", "VTACampaign", arguments], path: "Tests/vta-campaign",

@@ -75,6 +75,8 @@ package enum Compiler {
     progress("importing")
     var graph = try ONNXImporter.graph(
       model, name: options.name, folder: modelDirectory, shapes: options.shapes)
+    // Before a reshape goes, and again when its neighbours are one layer.
+    graph.passQuantizationBack()
     graph.removeReshapes()
     graph.foldPads()
     try graph.foldScalesAndClips()
@@ -107,8 +109,9 @@ package enum Compiler {
     for graph: Graph, _ options: CompilerOptions
   ) throws(CompileError) -> [String: Tensor] {
     guard let calibration = options.calibration else {
+      let place = graph.firstWithoutScale.map { "value \(quoted($0)) is float32, and its range is unknown" }
       throw CompileError(
-        "calibration", "the model computes in float32, and its ranges are unknown",
+        "calibration", place ?? "the model computes in float32, and its ranges are unknown",
         remedy: "give samples of its inputs with --calibration FILE.npz or a folder of images")
     }
     let inputs = graph.inputs.map { value in

@@ -136,11 +136,24 @@ def picture():
     return ctypes.string_at(output, size.value)
 
 
+def firmware():
+    """Intel HEX, with the kinds of records and of line ends that there are."""
+
+    def record(kind, address, *contents):
+        line = bytes([len(contents), address >> 8, address & 255, kind, *contents])
+        return ":" + (line + bytes([-sum(line) & 255])).hex().upper()
+
+    data = [record(0, 0, 2, 0, 0x60), record(0, 0x60, *range(16)), record(0, 0xFFFF, 7)]
+    write("firmware", "cable.hex", "\n".join([*data, record(1, 0), ""]).encode())
+    extended = [record(4, 0, 0, 0), record(2, 0, 0, 0), data[1].lower(), record(0, 0x100), record(1, 0)]
+    write("firmware", "extended.hex", "\r\n".join(extended).encode())
+
+
 def main():
     if FOLDER.exists():
         for decoder in [
             "onnx", "vtab", "manifest", "trace", "npy", "npz", "configuration", "preprocess", "image", "bitstream", "board",
-            "catalogue",
+            "catalogue", "firmware",
         ]:  # fmt: skip
             shutil.rmtree(FOLDER / decoder, ignore_errors=True)
     models()
@@ -155,6 +168,7 @@ def main():
         write("board", path.stem, path.read_bytes())
     write("catalogue", "published", (ROOT / "bitstreams/manifest.json").read_bytes())
     bitstreams()
+    firmware()
     write("preprocess", "digits", (DIGITS / "preprocess.json").read_bytes())
     write("preprocess", "all", b'{"channels":"bgr","layout":"nhwc","range":255,"mean":[1,2,3],"deviation":[1,2,4]}')
     write("image", "noise.jpg", picture())

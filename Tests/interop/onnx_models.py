@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from onnx_network import IR_VERSION, SEVERAL_LAYERS, Network, table_of_cases
 
@@ -749,6 +749,59 @@ def squeezed_mean():
     y = net.node("Squeeze", y, net.constant(np.array([2, 3], np.int64)))
     y = net.gemm(y, 24, 12)
     return net.case(net.node("Unsqueeze", y, net.constant(np.array([1], np.int64))), decibels=SEVERAL_LAYERS)
+
+
+# Constants that differ by position: of the whole shape, of rows, of an image that has no batch axis; on either side.
+@family(
+    "position_constant",
+    {
+        "whole": ([1, 20, 5, 6], "Add", False),
+        "rows": ([20, 5, 1], "Sub", False),
+        "image": ([5, 6], "Sub", True),
+        "of_input": (None, "Add", False),
+    },
+)
+def position_constant(name, shape, operator, is_first):
+    net = Network(name)
+    x = net.input(3, 5, 6)
+    y = net.node("Relu", net.conv(x, 3, 20, 3, pads=[1] * 4)) if shape else x
+    operands = [y, net.uniform(-1, 1, *(shape or [3, 5, 6]))]
+    y = net.node(operator, *(operands[::-1] if is_first else operands))
+    return net.case(net.conv(y, 20 if shape else 3, 16, 3, pads=[1] * 4), decibels=SEVERAL_LAYERS)
+
+
+@case
+def shape_arithmetic():
+    """What exporters write for `x.view(x.size(0), -1)` and for enlarging to the size of another tensor."""
+    net = Network("shape_arithmetic")
+
+    def numbers(*values):
+        return net.constant(np.array(values, np.int64))
+
+    x = net.node("Relu", net.conv(net.input(3, 8, 8), 3, 16, 3, pads=[1] * 4))
+    small = net.node("Relu", net.conv(net.node("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]), 16, 16, 1))
+    extents = net.node("Slice", net.node("Shape", x), numbers(2), numbers(4), numbers(0))
+    batch = net.node("Slice", net.node("Shape", small), numbers(0), numbers(2), numbers(0))
+    sizes = net.node("Concat", batch, net.node("Cast", extents, to=TensorProto.INT64), axis=0)
+    large = net.node(
+        "Resize", small, "", "", sizes, mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+    )
+    y = net.node("GlobalMaxPool", net.node("Add", large, x))
+    first = net.node("Unsqueeze", net.node("Gather", net.node("Shape", y), net.constant(np.int64(0))), numbers(0))
+    y = net.node("Reshape", y, net.node("Concat", first, numbers(-1), axis=0))
+    y = net.node("Gemm", y, net.weight(10, 16), net.weight(10, spread=0.2), transB=1)
+    return net.case(y, decibels=SEVERAL_LAYERS)
+
+
+@case
+def outputs_that_nothing_reads():
+    """A mask and indices, which older exporters name."""
+    net = Network("outputs_that_nothing_reads", opset=12)
+    y = net.node("Relu", net.conv(net.input(3, 8, 8), 3, 16, 3))
+    for operator, attributes in (("MaxPool", {"kernel_shape": [2, 2]}), ("Dropout", {})):
+        net.nodes.append(helper.make_node(operator, [y], [operator, f"{operator}/other"], **attributes))
+        y = operator
+    return net.case(net.conv(y, 16, 8, 1), decibels=SEVERAL_LAYERS)
 
 
 @case

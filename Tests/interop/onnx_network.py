@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 ONE_LAYER = 30
 SEVERAL_LAYERS = 25
 # Opset and the newest IR version that every runtime of that opset accepts.
-IR_VERSION = {11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
+IR_VERSION = {11: 6, 12: 7, 13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12}
 
 
 @dataclasses.dataclass

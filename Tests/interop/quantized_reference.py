@@ -25,13 +25,17 @@ class QuantizedNetwork:
         self.values = {value["name"]: value for value in graph["values"]}
 
     def run(self, inputs):
-        host, device = dict(inputs), {}
+        host, count = dict(inputs), len(next(iter(inputs.values())))
+        constants = {name: self.array(value["constant"]) for name, value in self.values.items() if "constant" in value}
+        device = {name: np.repeat(array[None], count, 0) for name, array in constants.items()}
         for step in self.steps:
             result = getattr(self, step["operation"])(step, host, device)
             if step["operation"] in ("quantize", "accumulate", "max_pool"):
                 device[step["output"]] = self.checked(step["output"], result)
             else:
                 host[step["output"]] = result
+        for name in constants:
+            del device[name]
         return device, {output["name"]: host[output["name"]] for output in self.outputs}
 
     def array(self, name):

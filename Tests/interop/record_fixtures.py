@@ -9,7 +9,7 @@ import pathlib
 
 import numpy as np
 import onnxruntime
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from onnx_network import Network, table_of_cases
 
@@ -17,7 +17,13 @@ FOLDER = pathlib.Path(__file__).resolve().parents[1] / "Fixtures/onnx"
 CASES, case, family = table_of_cases()
 
 
-@family("all", {f"opset{opset}": (opset,) for opset in range(11, 22)})
+def batch_axis(net, value, opset):
+    if opset < 13:
+        return net.node("Unsqueeze", value, axes=[0])
+    return net.node("Unsqueeze", value, net.constant(np.array([0], np.int64)))
+
+
+@family("all", {f"opset{opset}": (opset,) for opset in range(11, 25)})
 def every_operator(name, opset):
     """Each operator in the form that this operator set gives it."""
     net = Network(name, opset)
@@ -46,9 +52,18 @@ def every_operator(name, opset):
     flat = net.node("Flatten", y)
     flat = net.gemm(flat, 27, 4)
     pooled = net.node("Reshape", net.node("GlobalAveragePool", y), net.constant(np.array([0, -1], np.int64)))
+    # What an exporter writes for x.view(x.size(0), x.size(1)).
+    shape = net.node("Shape", y)
+    batch = net.node("Gather", shape, net.constant(np.int64(0)))
+    rest = net.node("Slice", shape, *(net.constant(np.array([value], np.int64)) for value in (1, 2)))
+    wanted = net.node("Concat", net.node("Mul", batch_axis(net, batch, opset), net.constant(np.int64(1))), rest, axis=0)
+    wanted = net.node("Cast", net.node("Cast", wanted, to=TensorProto.FLOAT), to=TensorProto.INT64)
+    largest = net.node("Reshape", net.node("GlobalMaxPool", y), wanted)
+    # Shape inference, which does not follow those numbers, sees the rank again.
+    largest = net.node("Reshape", largest, net.constant(np.array([1, 3], np.int64)))
     scores = net.node("Add", net.node("MatMul", pooled, net.weight(3, 4)), flat)
     # A batch axis and one more: before opset 13 the same as now.
-    return net.case(net.node("Softmax", scores, axis=1))
+    return net.case(net.node("Softmax", scores, axis=1), largest)
 
 
 @family(
@@ -258,7 +273,7 @@ def gemm(name, shape, attributes, bias):
     return net.case(net.node("Gemm", net.input(6), *parts, **attributes))
 
 
-@family("arranged", {f"opset{opset}": (opset,) for opset in range(11, 22)})
+@family("arranged", {f"opset{opset}": (opset,) for opset in range(11, 25)})
 def every_arrangement(name, opset):
     """Operators that put elements elsewhere, and functions of the host, in the form of each operator set."""
     net = Network(name, opset)

@@ -4,7 +4,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
 import onnx_models
@@ -184,16 +183,66 @@ def test_quantize_static(target, form, tmp_path):
     assert decibels(answers(quantized, inputs), answer) >= (30 if target == "sim" else 20)
 
 
-def test_weights_beyond_eight_bits_are_refused(tmp_path):
-    """A zero point that leaves signed bytes: a sentence with the node's name."""
-    weights = numpy_helper.from_array(np.full((1, 1, 1, 1), 255, np.uint8), "w")
-    nodes = [
-        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["f"], name="the_weights"),
-        helper.make_node("Conv", ["x", "f"], ["y"], name="the_conv"),
-    ]
-    constants = [weights, numpy_helper.from_array(np.float32(0.1), "s"), numpy_helper.from_array(np.uint8(0), "z")]
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 2, 2]) for name in "xy")
-    graph = helper.make_graph(nodes, "bad", [x], [y], constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "m.onnx")
-    finished = run("vtactl", "compile", tmp_path / "m.onnx", "-o", tmp_path / "m.vtab")
-    assert finished.returncode == 1 and "the_weights" in finished.stderr
+@pytest.mark.parametrize(
+    "form", [quantization.QuantFormat.QDQ, quantization.QuantFormat.QOperator], ids=["qdq", "qlinear"]
+)
+def test_asymmetric_weights(form, tmp_path):
+    """A zero point takes them beyond signed bytes: they are rounded anew."""
+    case = onnx_models.CASES["residual_network"]()
+    case.model.graph.output[0].name = case.model.graph.node[-1].input[0]
+    del case.model.graph.node[-1]
+    onnx.save(case.model, tmp_path / "float.onnx")
+    quantization.quantize_static(
+        tmp_path / "float.onnx", tmp_path / "static.onnx", Samples(case.samples(16, seed=1)), quant_format=form,
+        activation_type=quantization.QuantType.QUInt8, weight_type=quantization.QuantType.QUInt8,
+        extra_options={"WeightSymmetric": False},
+    )  # fmt: skip
+    inputs = case.samples(SAMPLES, seed=2)
+    quantized = onnx.load(tmp_path / "static.onnx")
+    assert decibels(answers(quantized, inputs), ours(quantized, inputs, tmp_path, "sim")) >= 30
+
+
+def static(case, folder):
+    """As ONNX Runtime quantizes it: what it has no integers for stays between dequantized values."""
+    onnx.save(case.model, folder / "float.onnx")
+    quantization.quantize_static(
+        folder / "float.onnx", folder / "static.onnx", Samples(case.samples(16, seed=1)), per_channel=True,
+        quant_format=quantization.QuantFormat.QDQ,
+    )  # fmt: skip
+    return onnx.load(folder / "static.onnx")
+
+
+def mean_before_dense():
+    """ONNX Runtime gives the mean no integers of its own, but those of what is made of it."""
+    net = Network("mean_before_dense")
+    y = net.node("Relu", net.conv(net.input(3, 8, 8), 3, 16, 3))
+    y = net.node("Flatten", net.node("ReduceMean", y, axes=[2, 3], keepdims=1))
+    return net.case(net.gemm(y, 16, 8))
+
+
+def added_constants():
+    """Of the whole shape and per channel: unsigned bytes with a zero point."""
+    net = Network("added_constants")
+    y = net.node("Add", net.conv(net.input(3, 8, 8), 3, 16, 3), net.uniform(-1, 1, 1, 16, 6, 6))
+    y = net.node("Add", net.node("Relu", y), net.uniform(-0.5, 1, 16, 1, 1))
+    return net.case(net.conv(y, 16, 8, 1))
+
+
+@pytest.mark.parametrize("make", [mean_before_dense, added_constants])
+def test_parts_without_integers(make, tmp_path):
+    case = make()
+    quantized = static(case, tmp_path)
+    inputs = case.samples(SAMPLES, seed=2)
+    assert decibels(answers(quantized, inputs), ours(quantized, inputs, tmp_path, "sim")) >= 30
+
+
+def test_a_range_that_is_missing_is_named(tmp_path):
+    net = Network("float_input")
+    x = net.node("Sub", net.input(3, 8, 8, name="picture"), net.uniform(0, 1, 3, 1, 1))
+    case = net.case(net.conv(x, 3, 16, 3))
+    onnx.save(case.model, tmp_path / "float.onnx")
+    reader = Samples({"x": case.samples(16, seed=1)["picture"]})
+    reader.rest = iter([{"picture": sample["x"]} for sample in reader.rest])
+    quantization.quantize_static(tmp_path / "float.onnx", tmp_path / "static.onnx", reader, per_channel=True)
+    finished = run("vtactl", "compile", tmp_path / "static.onnx", "-o", tmp_path / "m.vtab")
+    assert finished.returncode == 1 and 'value "picture" is float32' in finished.stderr

@@ -24,17 +24,19 @@ package enum CodeGenerator {
     progress: (_ done: Int, _ count: Int) -> Void = { _, _ in }
   ) throws(CodegenError) -> (module: Module, notes: [LayerNote], graph: QuantizedGraph) {
     let (spread, unfoldings) = InputUnfolding.apply(to: graph, target.configuration)
+    var image = ConstantImage(target.configuration)
+    let constants = placeConstants(graph, in: &image, target.configuration)
     let joined = JoinedTensors(spread, target.configuration)
     func emitter(_ tensors: [DeviceTensor]) -> LayerEmitter {
       LayerEmitter(
-        target: target, graph: spread, tensors: tensors, joined: joined, constantRegion: constantRegion,
-        microOpRegion: microOpRegion)
+        target: target, graph: spread, tensors: tensors, joined: joined, constants: image,
+        constantRegion: constantRegion, microOpRegion: microOpRegion)
     }
     var graph = graph
     let pooled = PooledLayers(
-      spread, emitter(placeTensors(graph, unfoldings, joined, target.configuration).tensors))
+      spread, emitter(placeTensors(graph, unfoldings, joined, constants, target.configuration).tensors))
     for value in pooled.onChip { graph.values[value].isOnChip = true }
-    let (tensors, activationBytes) = placeTensors(graph, unfoldings, joined, target.configuration)
+    let (tensors, activationBytes) = placeTensors(graph, unfoldings, joined, constants, target.configuration)
     var emitter = emitter(tensors)
     var assembly = Assembly(target: target)
     for index in spread.steps.indices where !pooled.isMerged(index) {
@@ -44,7 +46,7 @@ package enum CodeGenerator {
     }
     try assembly.endProgram(&emitter, microOpRegion: microOpRegion)
     let microOps = try assembly.encodedMicroOps()
-    let stored = graph.values.indices.filter { !graph.values[$0].isOnChip }
+    let stored = graph.values.indices.filter { !graph.values[$0].isOnChip && constants[$0] == nil }
     assembly.renumber(Dictionary(uniqueKeysWithValues: zip(stored, stored.indices)))
     let module = Module(
       name: name, producer: producer, target: target, inputs: graph.inputs, outputs: graph.outputs,
@@ -64,11 +66,26 @@ package enum CodeGenerator {
     return Region(name: name, role: role(bytes), byteCount: UInt64(bytes.count))
   }
 
+  /// Where the values that nothing computes lie among the constants, the same for every sample of a batch.
+  private static func placeConstants(
+    _ graph: QuantizedGraph, in image: inout ConstantImage, _ configuration: HardwareConfiguration
+  ) -> [Int: UInt64] {
+    var places: [Int: UInt64] = [:]
+    for (index, value) in graph.values.enumerated() {
+      guard let elements = value.constant else { continue }
+      let layout = PackedLayout(
+        configuration: configuration, channels: value.channels, height: value.height, width: value.width)
+      let samples = (0..<configuration.batch).flatMap { _ in elements }
+      places[index] = image.place(layout.pack(samples, samples: configuration.batch), .inp)
+    }
+    return places
+  }
+
   /// Every value gets memory of its own or as part of another value, so that all of them can be looked at after a run; only
   /// what stays on chip gets none.
   private static func placeTensors(
     _ graph: QuantizedGraph, _ unfoldings: [Int: Unfolding], _ joined: JoinedTensors,
-    _ configuration: HardwareConfiguration
+    _ constants: [Int: UInt64], _ configuration: HardwareConfiguration
   ) -> (tensors: [DeviceTensor], byteCount: UInt64) {
     var offset: UInt64 = 0
     var tensors: [DeviceTensor] = []
@@ -77,6 +94,11 @@ package enum CodeGenerator {
         name: value.name, region: activationRegion, byteOffset: offset, channels: value.channels,
         height: value.height, width: value.width, scale: value.scale,
         zeroPoint: value.zeroPoint, unfolding: unfoldings[index])
+      if let place = constants[index] {
+        tensors.append(tensor)
+        (tensors[index].region, tensors[index].byteOffset) = (constantRegion, place)
+        continue
+      }
       if joined.parts[index] == nil, !value.isOnChip { offset += tensor.byteCount(configuration) }
       tensors.append(tensor)
     }

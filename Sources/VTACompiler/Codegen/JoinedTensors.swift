@@ -56,6 +56,7 @@ extension Accumulate {
       let source = graph.values[term.input]
       guard case .dense(let weights) = term.weights, term.kernel == (1, 1), term.stride == (1, 1),
         term.padding == .none, term.places == .all, !term.isLate, source.zeroPoint == value.zeroPoint,
+        source.constant == nil,
         !result.contains(where: { $0.value == term.input }), next + source.channels <= value.channels
       else { return nil }
       let isSelection = weights.indices.allSatisfy { index in

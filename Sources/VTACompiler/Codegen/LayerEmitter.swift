@@ -20,8 +20,7 @@ struct LayerEmitter {
 
   init(
     target: Target, graph: QuantizedGraph, tensors: [DeviceTensor], joined: JoinedTensors,
-    constantRegion: Int,
-    microOpRegion: Int
+    constants: ConstantImage, constantRegion: Int, microOpRegion: Int
   ) {
     let c = target.configuration
     self.target = target
@@ -30,7 +29,7 @@ struct LayerEmitter {
     self.joined = joined
     self.constantRegion = constantRegion
     builder = ProgramBuilder(target: target, microOpRegion: microOpRegion)
-    constants = ConstantImage(c)
+    self.constants = constants
     inputs = ScratchpadSlots(depth: c.depth(.inp))
     weights = ScratchpadSlots(depth: c.depth(.wgt))
     accumulators = Accumulators(depth: c.depth(.acc))

@@ -67,6 +67,7 @@ struct GraphNode: Sendable {
     case .maxPool(let pool): [pool.input]
     case .reshape(let input), .softmax(let input, _): [input]
     case .host(_, let inputs): inputs
+    case .constant: []
     }
   }
 }
@@ -78,6 +79,8 @@ enum Operation: Sendable {
   case reshape(input: Int)
   case softmax(input: Int, axis: Int)
   case host(HostOperation, [Int])
+  /// These elements, whatever the inputs are.
+  case constant([Float])
 }
 
 /// What the accelerator cannot do with its layout or its arithmetic.
@@ -209,15 +212,22 @@ extension Graph {
   var isQuantized: Bool { values.contains { $0.quantization != nil } }
 
   /// That every value of the accelerator has a scale, or has that of the one it is made from.
-  var needsNoCalibration: Bool {
-    isQuantized
-      && nodes.allSatisfy { node in
-        switch node.operation {
-        case .linear, .maxPool:
-          (node.inputs + [node.output]).allSatisfy { values[$0].quantization != nil || isPassedOn($0) }
-        case .reshape, .softmax, .host: true
+  var needsNoCalibration: Bool { isQuantized && firstWithoutScale == nil }
+
+  /// In a quantized model, the name of a value that has no scale and needs one.
+  var firstWithoutScale: String? {
+    if !isQuantized { return nil }
+    for node in nodes {
+      switch node.operation {
+      case .linear, .maxPool:
+        let missing = (node.inputs + [node.output]).first {
+          values[$0].quantization == nil && !isPassedOn($0)
         }
+        if let missing { return values[missing].name }
+      case .reshape, .softmax, .host, .constant: continue
       }
+    }
+    return nil
   }
 
   private func isPassedOn(_ value: Int) -> Bool {

@@ -36,6 +36,8 @@ package struct QuantizedValue: Sendable {
   package var zeroPoint: Int
   /// That it never leaves the accelerator's scratchpads, and so has no memory; see ``CodeGenerator``.
   package var isOnChip = false
+  /// Its integers, where no step computes them: a tensor of the model's that a layer reads as it reads activations.
+  package var constant: [Int8]?
 
   package init(
     name: String, channels: Int, height: Int, width: Int, scale: Float, zeroPoint: Int = 0

@@ -9,6 +9,11 @@ package struct QuantizedGraphDump {
   /// - Parameter activationBits: width of every value.
   package init(_ graph: QuantizedGraph, activationBits: Int) {
     var document = Document(graph, activationBits: activationBits)
+    for (index, value) in graph.values.enumerated() {
+      guard let elements = value.constant else { continue }
+      let tensor = Tensor(elements, shape: [value.channels, value.height, value.width])
+      document.values[index].constant = add(tensor, "\(Self.stem(index, value.name)).constant.npy")
+    }
     let limit = (1 << (activationBits - 1)) - 1
     for (index, step) in graph.steps.enumerated() {
       var entry = StepEntry(name: step.name, op: step.op, why: step.why)
@@ -146,9 +151,10 @@ private struct Document: Encodable {
     var zeroPoint: Int
     var bits: Int
     var isOnChip: Bool?
+    var constant: String?
 
     enum CodingKeys: String, CodingKey {
-      case name, channels, height, width, scale, bits
+      case name, channels, height, width, scale, bits, constant
       case zeroPoint = "zero_point"
       case isOnChip = "on_chip"
     }

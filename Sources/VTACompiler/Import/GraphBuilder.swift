@@ -64,6 +64,24 @@ struct GraphBuilder {
     return output
   }
 
+  /// Adds a tensor of the model's that a node reads as it reads activations.
+  mutating func addConstant(
+    _ elements: [Float], shape: [Int], quantization: ValueQuantization?, for node: ONNXNode
+  ) throws(CompileError) -> Int {
+    guard elements.allSatisfy(\.isFinite) else {
+      throw node.error(
+        "a constant is infinite or not a number", remedy: "train or export the model again")
+    }
+    let output = try addValue(
+      node.outputs[0] + "/constant", shape: shape, subject: node.subject, isNamed: false)
+    graph.values[output].quantization = quantization
+    graph.nodes.append(
+      GraphNode(
+        name: node.name + "/constant", operators: ["Constant"], operation: .constant(elements), output: output
+      ))
+    return output
+  }
+
   private mutating func append(_ operation: Operation, output: Int, for node: ONNXNode) {
     var name = node.name
     var number = 2

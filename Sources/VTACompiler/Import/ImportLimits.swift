@@ -2,7 +2,7 @@ internal import VTAModule
 
 /// Bounds on what a model may declare, so that a small hostile file cannot ask for much.
 enum ImportLimits {
-  static let opsets: ClosedRange<Int> = 11...21
+  static let opsets: ClosedRange<Int> = 11...24
   /// Bytes of a model file, and of one external data file; protobuf ends at the same number.
   static let fileBytes = Int(Int32.max)
   /// Nodes of a graph; the deepest published networks have some hundreds.

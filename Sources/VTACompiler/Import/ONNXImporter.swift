@@ -12,6 +12,8 @@ struct ONNXImporter {
   private var initializers: [String: Int] = [:]
   /// Node that computes a value, by the value's name.
   private var producers: [String: Int] = [:]
+  /// What a node or the model's outputs read.
+  private var readNames: Set<String> = []
 
   /// - Parameter folder: where external data may be; `nil` if the model is not a file.
   static func graph(
@@ -98,6 +100,7 @@ struct ONNXImporter {
         throw CompileError("input \(quoted(input.name))", "the name is empty or defined twice")
       }
     }
+    readNames = Set(proto.output.map(\.name)).union(proto.node.flatMap(\.input))
     for (index, node) in proto.node.enumerated() {
       for name in node.output where !name.isEmpty {
         let isNew = producers.updateValue(index, forKey: name) == nil
@@ -207,7 +210,8 @@ struct ONNXImporter {
     }
     var operands: [ONNXNode.Operand] = []
     for name in node.input { operands.append(try operand(name)) }
-    let view = try ONNXNode(name: nodeName(index), proto: node, opset: opset, operands: operands)
+    let view = try ONNXNode(
+      name: nodeName(index), proto: node, opset: opset, operands: operands, read: readNames)
     try row.check(view)
     try row.build(view, &builder)
   }

@@ -11,18 +11,19 @@ struct ONNXNode: Sendable {
   let opset: Int
   /// As many as the file lists; absent optional ones in the middle are `.absent`.
   let operands: [Operand]
-  /// Names; empty for an optional output that nobody asked for.
+  /// Names; empty for an optional output that nobody reads.
   let outputs: [String]
   private let attributes: [String: ONNXAttributeProto]
 
+  /// - Parameter read: names that a node or the model's outputs read.
   init(
-    name: String, proto: ONNXNodeProto, opset: Int, operands: [Operand]
+    name: String, proto: ONNXNodeProto, opset: Int, operands: [Operand], read: Set<String>
   ) throws(CompileError) {
     self.name = name
     operatorName = proto.opType
     self.opset = opset
     self.operands = operands
-    outputs = proto.output
+    outputs = proto.output.enumerated().map { $0 == 0 || read.contains($1) ? $1 : "" }
     var attributes: [String: ONNXAttributeProto] = [:]
     for attribute in proto.attribute {
       guard attributes.updateValue(attribute, forKey: attribute.name) == nil else {

@@ -39,12 +39,15 @@ struct OperatorRow: Sendable {
   private static let runtimeOperators: Set = ["QGemm", "QLinearAdd", "QLinearGlobalAveragePool"]
 
   static let all: [OperatorRow] = [
-    .add, .averagePool, .batchNormalization, .clip, .concat, .constantNode, .conv, .convTranspose, .div,
+    .add, .averagePool, .batchNormalization, .cast, .clip, .concat, .constantNode, .conv, .convTranspose,
+    .div,
     .dropout,
-    .dequantizeLinear, .elu, .exp, .flatten, .gemm, .globalAveragePool, .hardSigmoid, .hardSwish, .identity,
+    .dequantizeLinear, .elu, .exp, .flatten, .gather, .gemm, .globalAveragePool, .globalMaxPool, .hardSigmoid,
+    .hardSwish, .identity,
     .leakyRelu, .matMul,
     .maxPool, .mul, .pad, .qGemm, .qLinearAdd, .qLinearConv, .qLinearGlobalAveragePool, .qLinearMatMul,
-    .quantizeLinear, .reduceMean, .relu, .reshape, .resize, .sigmoid, .softmax, .softplus, .squeeze,
+    .quantizeLinear, .reduceMean, .relu, .reshape, .resize, .shape, .sigmoid, .slice, .softmax, .softplus,
+    .squeeze,
     .sub, .tanh,
     .transpose, .unsqueeze,
   ]

@@ -1,11 +1,14 @@
 /// `Documentation/SupportedOperators.md`, generated from the operator table.
-enum SupportedOperators {
-  static func markdown() -> String {
+package enum SupportedOperators {
+  /// In `Documentation`.
+  package static let fileName = "SupportedOperators.md"
+
+  package static func markdown() -> String {
     var text = """
       # Supported ONNX operators
 
       Generated from `Sources/VTACompiler/Import`: the rules below are the ones that the compiler checks, and their sentences
-      are the ones in its errors. `UPDATE=1 swift test --filter SupportedOperatorsTests` writes this file anew.
+      are the ones in its errors. `make reference` writes this page anew; a test fails if it is not current.
 
       ## Models
 

@@ -16,7 +16,8 @@ extension Graph {
     var producers: [Int: Int] = [:]
     for node in nodes {
       if case .linear(let layer) = node.operation, let input = layer.perChannelInput,
-        uses[input] == 1, !outputs.contains(input), let index = producers[input],
+        uses[input] == 1, !outputs.contains(input), keepsIntegers(of: input, layer, node.output),
+        let index = producers[input],
         let folded = result[index].operation.followed(by: layer)
       {
         if case .linear(let layer) = folded, !layer.isFinite {
@@ -35,6 +36,13 @@ extension Graph {
       }
     }
     nodes = result
+  }
+
+  /// That no integers of a quantized model come between a value and what a layer makes of it. Where they do, they saturate: an
+  /// exporter leaves out a Relu whose range they have.
+  private func keepsIntegers(of input: Int, _ layer: LinearLayer, _ output: Int) -> Bool {
+    let quantization = values[input].quantization
+    return quantization == nil || (layer.isClip && quantization == values[output].quantization)
   }
 }
 
@@ -86,7 +94,7 @@ extension Operation {
       guard next.isClip else { return nil }
       pool.bounds = pool.bounds.followed(by: next.bounds)
       return .maxPool(pool)
-    case .reshape, .softmax, .host:
+    case .reshape, .softmax, .host, .constant:
       return nil
     }
   }

@@ -12,7 +12,7 @@ extension Graph {
       case .reshape(let input):
         roots[node.output] = roots[input]
         node.operation = .reshape(input: roots[input])
-      case .softmax, .host: break
+      case .softmax, .host, .constant: break
       case .maxPool(var pool):
         pool.input = view(pool.input, root: roots[pool.input])
         node.operation = .maxPool(pool)

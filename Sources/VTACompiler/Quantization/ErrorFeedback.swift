@@ -90,10 +90,13 @@ struct ErrorFeedback: Sendable {
     let all = blocks.indices.flatMap { node in
       blocks[node].indices.flatMap { term in blocks[node][term].indices.map { (node, term, $0) } }
     }
+    let corrected = graph.nodes.map { node in
+      if case .linear(let layer) = node.operation { layer.hasCorrectedBias } else { false }
+    }
     let factors = Mutex([Int: [Float]]())
     DispatchQueue.concurrentPerform(iterations: all.count) { [sums] index in
       let (node, term, block) = all[index]
-      let factor = sums[node][term][block].factor(isCentred: isCentred)
+      let factor = sums[node][term][block].factor(isCentred: isCentred && corrected[node])
       factors.withLock { $0[index] = factor }
     }
     for (index, factor) in factors.withLock({ $0 }) {

@@ -91,6 +91,7 @@ struct FloatExecutor: Sendable {
     case .host(.concatenate(let axis), let inputs):
       return TensorArrangement.concatenate(
         inputs.map { (values[$0], graph.values[$0].shape[axis...].reduce(1, *)) })
+    case .constant(let elements): return elements
     }
   }
 

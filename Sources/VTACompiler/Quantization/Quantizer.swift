@@ -111,6 +111,12 @@ struct Quantizer {
           node, "the accelerator joins channels only, and this is axis \(axis)",
           .concatenate(inputs: from, output: output, axis: axis))
       }
+    case .constant(let elements):
+      let value = addValue(node.output)
+      let (scale, zero) = (plan.scale(node.output), plan.zeroPoint(node.output))
+      result.values[value].constant = elements.map {
+        Int8(format.integer(Double($0) / scale + Double(zero)))
+      }
     }
   }
 
@@ -119,7 +125,7 @@ struct Quantizer {
     let isRead = graph.nodes.contains { node in
       switch node.operation {
       case .linear, .maxPool: node.inputs.contains(value)
-      case .reshape, .softmax, .host: false
+      case .reshape, .softmax, .host, .constant: false
       }
     }
     return isRead
@@ -328,12 +334,12 @@ extension Quantizer {
   private func corrected(
     _ layer: LinearLayer, _ integers: [[Int8]], _ unit: (LinearTerm, _ channel: Int) -> Double
   ) -> [Float]? {
-    guard options.correctsBias, !graph.isQuantized else { return nil }
+    guard options.correctsBias, !graph.isQuantized, layer.hasCorrectedBias else { return nil }
     var result = layer.bias
     for (term, integers) in zip(layer.terms, integers) {
       let means = statistics[term.input].channelMeans
       let weights = term.expandedWeights(channels: layer.bias.count)
-      guard term.places == .all, !means.isEmpty else { return nil }
+      guard !means.isEmpty else { return nil }
       let (outputs, taps) = (layer.bias.count, term.window.taps)
       let perOutput = weights.count / outputs
       for output in 0..<outputs {
@@ -379,11 +385,19 @@ extension Quantizer {
         ? "\(layer.terms.count) convolutions, each for its share of the output positions"
         : "\(layer.terms.count) convolutions summed in one accumulator"
     let way = layer.terms.allSatisfy(\.isMatrixProduct) ? "matrix products" : "diagonal weight tiles"
+    let isRounded =
+      graph.isQuantized && layer.terms.contains { $0.givenWeights == nil && $0.weightScales == nil }
     return (sums.isEmpty ? way : sums) + ", \(shifts)"
+      + (isRounded
+        ? "; weights rounded anew, as the model has none of 8 signed bits and without zero point" : "")
   }
 }
 
 extension LinearLayer {
+  /// That one bias for all output positions can make up for a mean error: where terms have places of their own, the error
+  /// is another in each.
+  var hasCorrectedBias: Bool { terms.allSatisfy { $0.places == .all } }
+
   /// Terms whose factor exceeds one weight, as several with the same input.
   fileprivate func repeatingTerms(
     _ uniform: ScalePlan.Uniform?, most: Int

@@ -91,7 +91,7 @@ struct ScalePlan: Sendable {
       // The host passes the integers on as they are.
       case .reshape(let input): groups.tie(node.output, to: input, ratio: 1)
       case .host(.transpose, let inputs): groups.tie(node.output, to: inputs[0], ratio: 1)
-      case .softmax, .host: continue
+      case .softmax, .host, .constant: continue
       }
     }
     zeroPoints = placeZeroPoints(graph, statistics, format)
@@ -143,8 +143,9 @@ struct ScalePlan: Sendable {
       let range = Self.range(graph, value, statistics[value])
       let least = Double(format.activations.lowerBound) - range.lowerBound / scale
       let most = Double(format.activations.upperBound) - range.upperBound / scale
-      // Symmetric ones are left alone: no sum needs correcting then.
-      if !allowed[value] || (least <= 0.5 && most >= -0.5) { return 0 }
+      // Those as good as symmetric are left alone, though an end is clipped by a step: no sum needs correcting then, and a
+      // padded window no constants of its own.
+      if !allowed[value] || (least <= 1 && most >= -1) { return 0 }
       return format.integer(range.lowerBound == 0 ? least : (least + most) / 2)
     }
     for node in graph.nodes { if let input = node.passedOn { result[node.output] = result[input] } }

@@ -86,7 +86,7 @@ extension GraphNode {
     case .maxPool(let pool): pool.input
     case .reshape(let input): input
     case .host(.transpose, let inputs): inputs[0]
-    case .linear, .softmax, .host: nil
+    case .linear, .softmax, .host, .constant: nil
     }
   }
 }

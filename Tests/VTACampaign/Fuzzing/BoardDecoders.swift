@@ -1,3 +1,4 @@
+private import VTAJTAG
 private import VTARuntime
 
 extension FuzzedDecoder {
@@ -23,6 +24,27 @@ extension FuzzedDecoder {
     guard let board = try? Board(json: bytes) else { return nil }
     let limit = board.memory.deviceAddress(of: board.memory.limit).rawValue
     return limit <= 1 << 32 ? nil : "memory ends at \(limit)"
+  }
+
+  /// Intel HEX files: firmware of a USB-JTAG cable. What is accepted is accepted again, and only its data counts.
+  static let firmware = FuzzedDecoder(name: "firmware") { bytes in
+    guard let file = try? IntelHex(bytes) else { return nil }
+    let text = file.pieces.map(Self.record).joined() + ":00000001FF\n"
+    guard let again = try? IntelHex(Array(text.utf8)), again == file else {
+      return "\(file.pieces.count) pieces change when they are written and read again"
+    }
+    return nil
+  }
+
+  private static func record(_ piece: IntelHex.Piece) -> String {
+    var bytes = [
+      UInt8(truncatingIfNeeded: piece.bytes.count), UInt8(piece.address >> 8),
+      UInt8(truncatingIfNeeded: piece.address), 0,
+    ]
+    bytes += piece.bytes
+    bytes.append(0 &- bytes.reduce(0, &+))
+    let digits = Array("0123456789ABCDEF")
+    return ":" + String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }) + "\n"
   }
 
   /// Manifests of bitstreams.

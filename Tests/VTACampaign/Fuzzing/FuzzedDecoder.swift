@@ -14,6 +14,7 @@ package struct FuzzedDecoder: Sendable {
   /// Those of the libraries; the programs add their own.
   package static let all: [FuzzedDecoder] = [
     module, manifest, assembly, onnx, program, recordedRun, configuration, array, bitstream, board, catalogue,
+    firmware,
   ]
 }
 

@@ -2,7 +2,7 @@ extension OperatorRow {
   static let add = OperatorRow(
     name: "Add",
     mapping: "a term in the sum of the convolution before it, two activations through identity weights into "
-      + "one sum, or a bias of the layer before",
+      + "one sum, or a bias of the layer before; a constant that differs by position as an activation",
     inputs: [.any("A"), .any("B")],
     attributes: [:],
     constraints: OperatorConstraint.sum
@@ -29,15 +29,12 @@ extension OperatorRow {
       OperatorConstraint("one operand must be a constant, since the accelerator cannot multiply activations")
       {
         node in
-        switch (node.constant(0) != nil, node.constant(1) != nil) {
-        case (true, true): "both operands are constant"
-        case (false, false): "both operands are computed"
-        default: nil
-        }
+        node.constant(0) == nil && node.constant(1) == nil ? "both operands are computed" : nil
       },
-      .channelConstant,
+      .channelConstant, .foldable,
     ]
   ) { node, builder throws(CompileError) in
+    if builder.fold(node) { return }
     let index = node.constant(0) == nil ? 0 : 1
     let (_, shape) = try node.activation(index)
     try builder.addScale(node.constant(1 - index)?.perChannel(of: shape) ?? [], input: index, for: node)
@@ -46,15 +43,16 @@ extension OperatorRow {
   static let div = OperatorRow(
     name: "Div",
     mapping: "as Mul, by the reciprocal",
-    inputs: [.activation("A"), .constant("B")],
+    inputs: [.any("A"), .constant("B")],
     attributes: [:],
     constraints: [
-      .channelConstant,
+      .channelConstant, .foldable,
       OperatorConstraint("B must not be 0") { node in
         (node.constant(1)?.floats ?? []).contains(0) ? "B holds a 0" : nil
       },
     ]
   ) { node, builder throws(CompileError) in
+    if builder.fold(node) { return }
     let (_, shape) = try node.activation(0)
     let factors = node.constant(1)?.perChannel(of: shape)?.map { 1 / $0 } ?? []
     try builder.addScale(factors, input: 0, for: node)
@@ -66,29 +64,36 @@ extension OperatorConstraint {
     "a constant operand must be float, one value or one per channel"
   ) { node in
     guard let index = [0, 1].first(where: { node.constant($0) != nil }),
-      let constant = node.constant(index), let shape = node.shape(1 - index)
+      let constant = node.constant(index), node.constant(1 - index) == nil, let shape = node.shape(1 - index)
     else { return nil }
     return constant.perChannel(of: shape) == nil
       ? "the constant is \(Shape.text(constant.shape)) beside \(Shape.text(shape))" : nil
   }
 
   fileprivate static let sum = [
-    OperatorConstraint("at least one operand must be computed from the model's inputs") { node in
-      node.constant(0) != nil && node.constant(1) != nil ? "both operands are constant" : nil
-    },
     OperatorConstraint("two activations must have the same shape") { node in
       guard case .activation(_, let a) = node.operand(0), case .activation(_, let b) = node.operand(1),
         a != b
       else { return nil }
       return "the operands are \(Shape.text(a)) and \(Shape.text(b))"
     },
-    channelConstant,
+    OperatorConstraint("a constant operand must be float, and not larger than the other") { node in
+      guard let index = [0, 1].first(where: { node.constant($0) != nil }),
+        let constant = node.constant(index), node.constant(1 - index) == nil,
+        let shape = node.shape(1 - index)
+      else { return nil }
+      return constant.broadcast(to: shape) == nil
+        ? "the constant is \(TensorElementType.name(Int32(clamping: constant.type))) of "
+          + "\(Shape.text(constant.shape)) beside \(Shape.text(shape))" : nil
+    },
+    foldable,
   ]
 }
 
 extension GraphBuilder {
   /// The sum of both operands, each times its sign.
   fileprivate mutating func addSum(signs: [Float], for node: ONNXNode) throws(CompileError) {
+    if fold(node) { return }
     var layer = LinearLayer(terms: [], bias: [])
     var shape: [Int] = []
     for index in 0...1 {
@@ -98,10 +103,23 @@ extension GraphBuilder {
     }
     layer.bias = [Float](repeating: 0, count: Geometry(shape: shape).channels)
     for index in 0...1 {
-      guard let constant = node.constant(index)?.perChannel(of: shape) else { continue }
-      layer.bias = constant.map { $0 * signs[index] }
+      guard let constant = node.constant(index) else { continue }
+      if let values = constant.perChannel(of: shape) {
+        layer.bias = values.map { $0 * signs[index] }
+      } else if let elements = constant.broadcast(to: shape) {
+        let value = try addConstant(
+          elements, shape: shape, quantization: constant.valueQuantization, for: node)
+        layer.terms.append(.scaled(value, by: signs[index]))
+      }
     }
     try add(.linear(layer), shape: shape, for: node)
+  }
+
+  /// Defines the output of a node on two constants; `false` if it is something else.
+  fileprivate mutating func fold(_ node: ONNXNode) -> Bool {
+    guard let constant = node.folded else { return false }
+    define(node.outputs[0], .constant(constant))
+    return true
   }
 
   /// One operand times a factor per channel.

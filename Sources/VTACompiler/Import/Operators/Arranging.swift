@@ -7,10 +7,16 @@ extension OperatorRow {
     mapping:
       "identity weights that write each input to its own channels; along another axis than the channels of images, "
       + "on the host",
-    inputs: [.activation("inputs")],
+    inputs: [.any("inputs")],
     isVariadic: true,
     attributes: ["axis": .int],
     constraints: [
+      OperatorConstraint("the inputs must all be computed, or all be constants of one type") { node in
+        let constants = node.operands.indices.compactMap { node.constant($0) }
+        if constants.isEmpty { return nil }
+        if constants.count < node.operands.count { return "some are computed and some constant" }
+        return Set(constants.map(\.type)).count == 1 ? nil : "their types differ"
+      },
       OperatorConstraint("axis must be one of the inputs', but not the batch axis") { node in
         node.concatAxis == nil ? "axis is \(node.int("axis")) of \(Shape.text(node.shape(0) ?? []))" : nil
       },
@@ -25,6 +31,14 @@ extension OperatorRow {
       },
     ]
   ) { node, builder throws(CompileError) in
+    let constants = node.operands.indices.compactMap { node.constant($0) }
+    if !constants.isEmpty {
+      guard let axis = node.concatAxis,
+        let joined = ConstantTensor.joined(constants, axis: axis, name: node.outputs[0])
+      else { throw node.error("its constants do not fit") }
+      builder.define(node.outputs[0], .constant(joined))
+      return
+    }
     var inputs: [(value: Int, shape: [Int])] = []
     for index in node.operands.indices { inputs.append(try node.activation(index)) }
     guard let axis = node.concatAxis, var shape = inputs.first?.shape else {
@@ -139,7 +153,7 @@ extension ONNXNode {
     guard let rank = shape(0)?.count, attribute("axis") != nil else { return nil }
     let axis = int("axis")
     let positive = axis < 0 ? axis + rank : axis
-    return (1..<max(rank, 1)).contains(positive) ? positive : nil
+    return (0..<rank).contains(positive) && !isBatch(positive) ? positive : nil
   }
 
   /// Pads of height and width; `nil` if they are something else.

@@ -84,6 +84,20 @@ extension OperatorRow {
     try builder.add(.linear(average), shape: [shape[0], shape[1], height, width], for: node)
   }
 
+  static let globalMaxPool = OperatorRow(
+    name: "GlobalMaxPool",
+    mapping: "as MaxPool with the whole input as its window",
+    inputs: [.activation("X")],
+    attributes: [:],
+    constraints: [.imageInput]
+  ) { node, builder throws(CompileError) in
+    let (input, shape) = try node.activation(0)
+    let whole = Window.Extent(height: shape[2], width: shape[3])
+    let window = Window(kernel: whole, stride: Window.point.stride, padding: .none)
+    try builder.add(
+      .maxPool(MaxPoolLayer(input: input, window: window)), shape: [shape[0], shape[1], 1, 1], for: node)
+  }
+
   static let globalAveragePool = OperatorRow(
     name: "GlobalAveragePool",
     mapping: "as AveragePool with the whole input as its window",

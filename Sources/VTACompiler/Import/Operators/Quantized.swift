@@ -12,7 +12,10 @@ extension OperatorRow {
   }
 
   static let dequantizeLinear = OperatorRow(
-    name: "DequantizeLinear", mapping: "nothing; a constant becomes weights that are kept as they are",
+    name: "DequantizeLinear",
+    mapping:
+      "nothing; a constant becomes weights that are kept as they are, or rounded anew where a zero point takes them beyond "
+      + "signed bytes",
     inputs: [.any("x"), .constant("x_scale"), .optionalConstant("x_zero_point")],
     attributes: ["axis": .int, "block_size": .int],
     constraints: [
@@ -244,17 +247,32 @@ extension ConstantTensor {
     for (index, integer) in integers.enumerated() {
       let entry = isSame ? 0 : index / run % scales.count
       let moved = integer - zeros[zeros.count == 1 ? 0 : entry]
-      // The accelerator's weights are signed.
-      guard type == TensorElementType.int32 || (-128...127).contains(moved) else { return nil }
       values.append(Float(moved) * scales[entry])
     }
     return ConstantTensor(
       name: name, shape: shape, elements: .floats(values), scales: (scales, isSame ? 0 : axis))
   }
 
+  /// Of a dequantized constant that is read like an activation: the file's scale, and a zero point with which its integers are
+  /// an activation's; `nil` if it has no one scale.
+  var valueQuantization: ValueQuantization? {
+    guard let scales, scales.values.count == 1, let scale = scales.values.first, let floats,
+      let low = floats.min(), let high = floats.max(), (high - low) / scale < 255.5
+    else { return nil }
+    // Those of a symmetric constant stay as they are.
+    let zero = min(max(0, -128 - Int((low / scale).rounded())), 127 - Int((high / scale).rounded()))
+    return ValueQuantization(scale: scale, zeroPoint: zero)
+  }
+
   /// What an integer stands for, per output; `nil` for float weights and scales of another axis.
   func outputScales(_ outputs: Int, axis: Int = 0) -> [Float]? {
     guard let scales else { return nil }
+    let run = scales.values.count == 1 ? Int.max : shape[(scales.axis + 1)...].reduce(1, *)
+    // The accelerator's weights are signed: integers beyond theirs are rounded anew.
+    let fits = (floats ?? []).enumerated().allSatisfy { index, value in
+      (-128...127).contains((value / scales.values[index / run % scales.values.count]).rounded())
+    }
+    guard fits else { return nil }
     if scales.values.count == 1 { return [Float](repeating: scales.values[0], count: outputs) }
     return scales.axis == axis && scales.values.count == outputs ? scales.values : nil
   }
