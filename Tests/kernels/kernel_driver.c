@@ -50,7 +50,10 @@ typedef struct {
 static tile new_tile(size_t block, const char *set) {
   tile t = {memory(block * block), memory(block * block)};
   const uint32_t empty = any() & any();
-  for (size_t i = 0; i < block * block; i++) t.lanes[i] = (empty >> (i % block / 4) & 1) ? 0 : weight();
+  const size_t one_in = below(4) ? 1 : 1 + below(block);
+  for (size_t i = 0; i < block * block; i++) {
+    t.lanes[i] = (empty >> (i % block / 4) & 1) || below(one_in) ? 0 : weight();
+  }
   int32_t *corrections = memory(4 * block);
   const uint64_t used = vta_pack_tile(t.lanes, block, t.packed, corrections);
   for (size_t o = 0; o < block; o++) {
