@@ -154,6 +154,7 @@ let package = Package(
         "VTA", "VTAModule", "VTARuntime", "VTAService", "CVTALinux", "vtad", protobuf, log,
         .product(name: "GRPCCore", package: "grpc-swift-2"),
         .product(name: "GRPCNIOTransportHTTP2", package: "grpc-swift-nio-transport"),
+        .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ], swiftSettings: settings),
   ]
