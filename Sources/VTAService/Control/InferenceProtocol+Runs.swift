@@ -93,8 +93,8 @@ extension InferenceProtocol {
   }
 
   /// The inputs as a request of the inference protocol, whose checks they go through.
-  private static func inferRequest(_ inputs: [Vta_V1_Tensor]) -> Inference_ModelInferRequest {
-    .with {
+  private static func inferRequest(_ inputs: [Vta_V1_Tensor]) -> InferenceRequest {
+    let message = Inference_ModelInferRequest.with {
       $0.inputs = inputs.map { tensor in
         .with {
           $0.name = tensor.name
@@ -102,8 +102,8 @@ extension InferenceProtocol {
           $0.shape = tensor.shape
         }
       }
-      $0.rawInputContents = inputs.map(\.contents)
     }
+    return InferenceRequest(message, rawContents: inputs.map { .data($0.contents) })
   }
 
   private static func message(name: String, tensor: Tensor) -> Vta_V1_Tensor {

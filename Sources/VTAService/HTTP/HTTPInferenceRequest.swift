@@ -4,7 +4,7 @@ internal import VTAModule
 
 /// An inference request as HTTP carries it: JSON, followed by the tensors that are not in the JSON.
 struct HTTPInferenceRequest {
-  let message: Inference_ModelInferRequest
+  let request: InferenceRequest
   /// Outputs that are wanted as bytes behind the JSON of the answer.
   let binary: BinaryOutputs
 
@@ -33,6 +33,7 @@ struct HTTPInferenceRequest {
     message.modelVersion = version
     message.id = json.id?.text ?? ""
     message.parameters = Self.parameters(json.parameters)
+    var rawContents: [RawContents] = []
     var binary = BinaryOutputs()
     binary.all = message.parameters.removeValue(forKey: "binary_data_output")?.boolParam ?? false
     for input in json.inputs {
@@ -52,10 +53,10 @@ struct HTTPInferenceRequest {
           throw ServiceError(
             .invalidArgument, "the input \(input.name) has data and a binary_data_size; send either one")
         }
-        message.rawInputContents.append(Data(rest.prefix(count)))
+        rawContents.append(.data(rest.prefix(count)))
         rest = rest.dropFirst(count)
       } else if parameters["shared_memory_region"] == nil {
-        message.rawInputContents.append(try Self.bytes(of: input))
+        rawContents.append(.data(try Self.bytes(of: input)))
       }
       message.inputs.append(tensor)
     }
@@ -74,7 +75,7 @@ struct HTTPInferenceRequest {
           $0.parameters = parameters
         })
     }
-    self.message = message
+    request = InferenceRequest(message, rawContents: rawContents)
     self.binary = binary
   }
 

@@ -10,12 +10,12 @@ struct HTTPInferenceResponse {
 
   /// - Throws: ``ServiceError`` if an output can't be written as JSON.
   init(
-    _ message: Inference_ModelInferResponse, binary: HTTPInferenceRequest.BinaryOutputs
+    _ response: InferenceResponse, binary: HTTPInferenceRequest.BinaryOutputs
   ) throws(ServiceError) {
     var outputs: [[String: Any]] = []
     var tail = Data()
     var hasBinary = false
-    for (output, bytes) in zip(message.outputs, message.rawOutputContents) {
+    for (output, bytes) in zip(response.message.outputs, response.rawContents) {
       var object: [String: Any] = [
         "name": output.name, "datatype": output.datatype, "shape": output.shape.map { Int($0) },
       ]
@@ -23,7 +23,7 @@ struct HTTPInferenceResponse {
       if output.parameters["shared_memory_region"] == nil {
         if binary.contains(output.name) {
           parameters["binary_data_size"] = bytes.count
-          tail.append(bytes)
+          tail.append(contentsOf: bytes)
           hasBinary = true
         } else {
           object["data"] = try Self.elements(bytes, of: output)
@@ -32,6 +32,7 @@ struct HTTPInferenceResponse {
       if !parameters.isEmpty { object["parameters"] = parameters }
       outputs.append(object)
     }
+    let message = response.message
     var answer: [String: Any] = [
       "model_name": message.modelName, "model_version": message.modelVersion, "outputs": outputs,
     ]
@@ -42,7 +43,7 @@ struct HTTPInferenceResponse {
   }
 
   private static func elements(
-    _ bytes: Data, of output: Inference_ModelInferResponse.InferOutputTensor
+    _ bytes: [UInt8], of output: Inference_ModelInferResponse.InferOutputTensor
   ) throws(ServiceError) -> [Any] {
     switch DataType(rawValue: output.datatype) {
     case .fp32?:
@@ -71,7 +72,7 @@ struct HTTPInferenceResponse {
     return values
   }
 
-  private static func numbers<Value: FixedWidthInteger>(_ bytes: Data, _ type: Value.Type) -> [Value] {
+  private static func numbers<Value: FixedWidthInteger>(_ bytes: [UInt8], _ type: Value.Type) -> [Value] {
     let size = MemoryLayout<Value>.size
     return bytes.withUnsafeBytes { buffer in
       (0..<(buffer.count / size)).map {
@@ -81,11 +82,11 @@ struct HTTPInferenceResponse {
   }
 
   /// BYTES: a length and as many bytes, again and again.
-  private static func texts(_ bytes: Data) -> [String] {
+  private static func texts(_ bytes: [UInt8]) -> [String] {
     var rest = bytes[...]
     var texts: [String] = []
     while rest.count >= 4 {
-      let length = Int(numbers(Data(rest.prefix(4)), UInt32.self)[0])
+      let length = Int(numbers(Array(rest.prefix(4)), UInt32.self)[0])
       rest = rest.dropFirst(4)
       texts.append(String(decoding: rest.prefix(length), as: UTF8.self))
       rest = rest.dropFirst(length)

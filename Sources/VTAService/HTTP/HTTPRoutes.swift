@@ -145,7 +145,7 @@ struct HTTPRoutes: Sendable {
       let request = try HTTPInferenceRequest(
         try await call.body(), jsonByteCount: jsonByteCount, model: call.model, version: call.version)
       let answer = try await untilClientLeaves(call.caller) {
-        try await core.infer(request.message, for: call.caller)
+        try await core.infer(request.request, for: call.caller)
       }
       return response(try HTTPInferenceResponse(answer, binary: request.binary))
     }

@@ -10,7 +10,7 @@ enum Classification {
   /// - Returns: `[samples, classes]` and a `score:index[:label]` for each, preceded by its length.
   static func top(
     _ count: Int, of tensor: Tensor, labels: [String]
-  ) throws(ServiceError) -> (shape: [Int], bytes: Data) {
+  ) throws(ServiceError) -> (shape: [Int], bytes: [UInt8]) {
     guard tensor.dataType == .fp32, let samples = tensor.shape.first, samples > 0 else {
       throw ServiceError(
         .invalidArgument,
@@ -19,7 +19,7 @@ enum Classification {
     let scores = tensor.elements(as: Float.self)
     let classes = scores.count / samples
     let shown = min(count, classes)
-    var bytes = Data()
+    var bytes: [UInt8] = []
     for sample in 0..<samples {
       let own = scores[(sample * classes)..<((sample + 1) * classes)]
       // What can't be compared comes last; equal scores in the order of the classes.
@@ -39,7 +39,7 @@ enum Classification {
 
   private static func rank(_ score: Float) -> Float { score.isNaN ? -.infinity : score }
 
-  private static func append(_ text: String, to bytes: inout Data) {
+  private static func append(_ text: String, to bytes: inout [UInt8]) {
     let encoded = Array(text.utf8)
     withUnsafeBytes(of: UInt32(encoded.count).littleEndian) { bytes.append(contentsOf: $0) }
     bytes.append(contentsOf: encoded)

@@ -1,4 +1,3 @@
-internal import Foundation
 internal import VTAModule
 internal import VTARuntime
 
@@ -7,19 +6,21 @@ internal import VTARuntime
 enum InferenceInputs {
   typealias Input = Inference_ModelInferRequest.InferInputTensor
 
+  /// Takes the request's raw contents.
   /// - Throws: ``ServiceError`` or ``RuntimeError``.
   static func tensors(
-    of request: Inference_ModelInferRequest, for module: Module, regions: SharedRegions, caller: Caller
+    of request: InferenceRequest, for module: Module, regions: SharedRegions, caller: Caller
   ) throws -> [String: Tensor] {
-    let types = try declared(request.inputs, for: module)
-    let windows = try request.inputs.map { input in
+    let inputs = request.message.inputs
+    let raw = request.rawContents.take() ?? []
+    let types = try declared(inputs, for: module)
+    let windows = try inputs.map { input in
       let what = "the input \(input.name)"
       return try TensorWindow(
         RequestParameters(input.parameters, of: what), of: what, regions: regions, caller: caller)
     }
     // Tensors in shared memory have no place among the raw contents.
     let inMessage = windows.count { $0 == nil }
-    let raw = request.rawInputContents
     guard raw.isEmpty || raw.count == inMessage else {
       throw ServiceError(
         .invalidArgument,
@@ -27,7 +28,7 @@ enum InferenceInputs {
     }
     var tensors: [String: Tensor] = [:]
     var next = raw.startIndex
-    for (index, (input, type)) in zip(request.inputs, types).enumerated() {
+    for (index, (input, type)) in zip(inputs, types).enumerated() {
       if let window = windows[index] {
         tensors[input.name] = try shared(window, of: input, type)
       } else if raw.isEmpty {
@@ -95,15 +96,16 @@ enum InferenceInputs {
     return shape
   }
 
-  private static func raw(_ bytes: Data, of input: Input, _ type: ModelTensor) throws(ServiceError) -> Tensor
-  {
+  private static func raw(
+    _ contents: RawContents, of input: Input, _ type: ModelTensor
+  ) throws(ServiceError) -> Tensor {
     guard !input.hasContents || input.contents == .init() else {
       throw ServiceError(
         .invalidArgument,
         "the input \(input.name) has raw and typed contents; send either one")
     }
-    try checkCount(bytes.count, of: input, type)
-    return Tensor(dataType: type.dataType, shape: type.shape, bytes: [UInt8](bytes))
+    try checkCount(contents.count, of: input, type)
+    return Tensor(dataType: type.dataType, shape: type.shape, bytes: contents.bytes)
   }
 
   private static func typed(_ input: Input, _ type: ModelTensor) throws(ServiceError) -> Tensor {

@@ -1,4 +1,3 @@
-internal import Foundation
 internal import SwiftProtobuf
 internal import VTAModule
 internal import VTARuntime
@@ -18,19 +17,20 @@ struct InferenceOutputs {
 
   /// - Throws: If a requested output doesn't exist, is requested twice, or can't go where it is wanted.
   init(
-    _ request: Inference_ModelInferRequest, of module: Module, regions: SharedRegions, caller: Caller
+    _ wanted: [Inference_ModelInferRequest.InferRequestedOutputTensor], of module: Module,
+    regions: SharedRegions, caller: Caller
   ) throws(ServiceError) {
     labels = module.labels
     let known = module.outputs.map(\.name)
-    var wanted: [Wanted] = []
-    for output in request.outputs {
+    var outputs: [Wanted] = []
+    for output in wanted {
       let what = "the output \(output.name)"
       guard known.contains(output.name) else {
         throw ServiceError(
           .invalidArgument,
           "the model has no output \(output.name); its outputs are \(known.joined(separator: ", "))")
       }
-      guard !wanted.contains(where: { $0.name == output.name }) else {
+      guard !outputs.contains(where: { $0.name == output.name }) else {
         throw ServiceError(.invalidArgument, "\(what) is in the request twice; ask for it once")
       }
       let parameters = RequestParameters(output.parameters, of: what)
@@ -43,13 +43,13 @@ struct InferenceOutputs {
       guard classes != 0 else {
         throw ServiceError(.invalidArgument, "\(what): classification takes a number from 1")
       }
-      wanted.append(Wanted(name: output.name, window: window, classes: classes))
+      outputs.append(Wanted(name: output.name, window: window, classes: classes))
     }
-    self.wanted = wanted.isEmpty ? known.map { Wanted(name: $0) } : wanted
+    self.wanted = outputs.isEmpty ? known.map { Wanted(name: $0) } : outputs
   }
 
   /// - Throws: If the run did not give an output that the module declares, or it doesn't fit where it is wanted.
-  func fill(_ response: inout Inference_ModelInferResponse, from result: RunResult) throws(ServiceError) {
+  func fill(_ response: inout InferenceResponse, from result: RunResult) throws(ServiceError) {
     for wanted in wanted {
       guard let tensor = result.outputs.first(where: { $0.name == wanted.name })?.tensor else {
         throw ServiceError(.internal, "the run gave no output \(wanted.name)")
@@ -62,15 +62,15 @@ struct InferenceOutputs {
         let (shape, bytes) = try Classification.top(classes, of: tensor, labels: labels)
         output.datatype = "BYTES"
         output.shape = shape.map(Int64.init)
-        response.rawOutputContents.append(bytes)
+        response.rawContents.append(bytes)
       } else if let window = wanted.window {
         try Self.write(tensor, to: window, of: &output)
         // Clients find an output's contents by its place among all outputs.
-        response.rawOutputContents.append(Data())
+        response.rawContents.append([])
       } else {
-        response.rawOutputContents.append(Data(tensor.bytes))
+        response.rawContents.append(tensor.bytes)
       }
-      response.outputs.append(output)
+      response.message.outputs.append(output)
     }
   }
 

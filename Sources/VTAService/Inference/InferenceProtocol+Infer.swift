@@ -15,15 +15,16 @@ extension InferenceProtocol {
 
   /// Answers one request. A cancelled task's run is not started, or stops between two groups of samples.
   func infer(
-    _ request: Inference_ModelInferRequest, for caller: Caller
-  ) async throws -> Inference_ModelInferResponse {
+    _ request: InferenceRequest, for caller: Caller
+  ) async throws -> InferenceResponse {
     counters.running.add(1, ordering: .relaxed)
     defer { counters.running.subtract(1, ordering: .relaxed) }
     let started = ContinuousClock.now
     var model: ServedModel?
     do {
       try caller.require(.infer, to: "run models")
-      let found = try models.find(request.modelName, version: request.modelVersion, for: caller)
+      let found = try models.find(
+        request.message.modelName, version: request.message.modelVersion, for: caller)
       model = found
       return try await answer(request, found, caller, since: started)
     } catch {
@@ -38,14 +39,14 @@ extension InferenceProtocol {
   }
 
   private func answer(
-    _ request: Inference_ModelInferRequest, _ model: ServedModel, _ caller: Caller,
+    _ request: InferenceRequest, _ model: ServedModel, _ caller: Caller,
     since started: ContinuousClock.Instant
-  ) async throws -> Inference_ModelInferResponse {
-    let parameters = RequestParameters(request.parameters, of: "the request")
+  ) async throws -> InferenceResponse {
+    let parameters = RequestParameters(request.message.parameters, of: "the request")
     try parameters.refuse("sequence_id", feature: "sequences")
     let deadline = deadline(microseconds: try parameters.number("timeout"))
     let module = model.module
-    let outputs = try InferenceOutputs(request, of: module, regions: regions, caller: caller)
+    let outputs = try InferenceOutputs(request.message.outputs, of: module, regions: regions, caller: caller)
     let inputs = try InferenceInputs.tensors(of: request, for: module, regions: regions, caller: caller)
     let decoded = ContinuousClock.now
     let result = try await dispatcher.run(
@@ -54,18 +55,20 @@ extension InferenceProtocol {
         priority: try parameters.number("priority") ?? 0, deadline: deadline, cost: model.record.usualCompute)
     )
     let ran = ContinuousClock.now
-    var response = Inference_ModelInferResponse()
-    response.modelName = model.name
-    response.modelVersion = model.version
-    response.id = request.id
+    var response = InferenceResponse()
+    response.message.modelName = model.name
+    response.message.modelVersion = model.version
+    response.message.id = request.message.id
     // Nobody shall take the simulator's answer for the board's.
     if let reason = result.fallback {
-      response.parameters["vta_fallback"] = .with { $0.stringParam = reason }
+      response.message.parameters["vta_fallback"] = .with { $0.stringParam = reason }
     }
     if try parameters.flag(Self.timesParameter) {
       let run = result.timings.device + result.timings.host
-      response.parameters[Self.queueParameter] = .with { $0.uint64Param = result.timings.queue.nanoseconds }
-      response.parameters[Self.runParameter] = .with { $0.uint64Param = run.nanoseconds }
+      response.message.parameters[Self.queueParameter] = .with {
+        $0.uint64Param = result.timings.queue.nanoseconds
+      }
+      response.message.parameters[Self.runParameter] = .with { $0.uint64Param = run.nanoseconds }
     }
     try outputs.fill(&response, from: result)
     let done = ContinuousClock.now
@@ -76,7 +79,7 @@ extension InferenceProtocol {
     model.record.answered(
       times, samples: samples, at: UInt64(max(0, Date().timeIntervalSince1970 * 1000)))
     counters.inferences.add(1, ordering: .relaxed)
-    if trace.isTraced(model.name) { log(times, of: request, model, caller) }
+    if trace.isTraced(model.name) { log(times, of: request.message.id, model, caller) }
     return response
   }
 
@@ -88,14 +91,13 @@ extension InferenceProtocol {
   }
 
   private func log(
-    _ times: ModelRecord.Times, of request: Inference_ModelInferRequest, _ model: ServedModel,
-    _ caller: Caller
+    _ times: ModelRecord.Times, of request: String, _ model: ServedModel, _ caller: Caller
   ) {
     let microseconds = { (duration: Duration) in "\(duration.nanoseconds / 1000)" }
     logger.notice(
       "trace",
       metadata: [
-        "model": "\(model.name)", "version": "\(model.version)", "request": "\(request.id)",
+        "model": "\(model.name)", "version": "\(model.version)", "request": "\(request)",
         "caller": .stringConvertible(caller), "queue_us": "\(microseconds(times.queue))",
         "input_us": "\(microseconds(times.input))", "compute_us": "\(microseconds(times.compute))",
         "output_us": "\(microseconds(times.output))", "whole_us": "\(microseconds(times.whole))",

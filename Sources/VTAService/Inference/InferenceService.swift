@@ -1,4 +1,5 @@
 internal import GRPCCore
+internal import NIOCore
 internal import SwiftProtobuf
 
 /// The Open Inference Protocol over gRPC.
@@ -56,7 +57,9 @@ struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol, CallAns
     request: ServerRequest<Inference_ModelInferRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_ModelInferResponse> {
     try await reply(to: request) { message, caller in
-      try await untilClientLeaves { try await core.infer(message, for: caller) }
+      try await untilClientLeaves {
+        try await core.infer(InferenceRequest(message), for: caller).whole
+      }
     }
   }
 
@@ -141,7 +144,7 @@ extension InferenceService {
   ) async -> Inference_ModelStreamInferResponse {
     var answer = Inference_ModelStreamInferResponse()
     do {
-      answer.inferResponse = try await core.infer(message, for: caller)
+      answer.inferResponse = try await core.infer(InferenceRequest(message), for: caller).whole
     } catch {
       answer.errorMessage = ServiceError(error).description
       answer.inferResponse.id = message.id
@@ -156,21 +159,33 @@ extension InferenceService {
 extension UnaryCall {
   /// The call that most of a client's time goes into.
   static func modelInfer(_ core: InferenceProtocol) -> UnaryCall {
-    UnaryCall(Inference_GRPCInferenceService.Method.ModelInfer.descriptor) {
-      (request: Inference_ModelInferRequest, caller) in
-      if request.isSmall { return try await core.infer(request, for: caller) }
+    UnaryCall(Inference_GRPCInferenceService.Method.ModelInfer.descriptor) { received, caller in
+      let request = try InferenceRequest(encoded: received.take() ?? ByteBuffer())
+      if request.isSmall { return try await core.infer(request, for: caller).framed() }
       return try await withTaskExecutorPreference(globalConcurrentExecutor) {
-        try await core.infer(request, for: caller)
+        try await core.infer(request, for: caller).framed()
       }
     }
   }
 }
 
-extension Inference_ModelInferRequest {
-  /// Whether reading its inputs takes a few microseconds at most.
+extension InferenceRequest {
+  /// A picture. Reading it from shared memory and quantizing it takes about as long as waking another thread for that, and
+  /// the event loop's by it.
+  private static let smallSharedBytes: UInt64 = 1 << 20
+
+  /// Whether its inputs are made ready where the connection is served.
   fileprivate var isSmall: Bool {
-    let raw = rawInputContents.reduce(0) { $0 + $1.count }
-    let isApart = inputs.contains { !$0.parameters.isEmpty || $0.hasContents }
-    return raw <= UnaryCallHandler.smallBytes && !isApart
+    guard rawByteCount <= UnaryCallHandler.smallBytes else { return false }
+    var sharedBytes: UInt64 = 0
+    for input in message.inputs {
+      guard !input.hasContents else { return false }
+      let parameters = RequestParameters(input.parameters, of: input.name)
+      // What can't be read is refused at once.
+      let size = (try? parameters.number("shared_memory_byte_size")) ?? 0
+      guard size <= Self.smallSharedBytes - sharedBytes else { return false }
+      sharedBytes += size
+    }
+    return true
   }
 }

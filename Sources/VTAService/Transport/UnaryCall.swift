@@ -7,24 +7,15 @@ internal import SwiftProtobuf
 struct UnaryCall: Sendable {
   /// `/package.Service/Method`, as in an HTTP/2 request.
   let path: String
-  /// From the message of the request to the answer's, framed by ``FramedMessage``.
-  let answer: @Sendable (ByteBuffer, Caller) async throws -> ByteBuffer
+  /// From the message of the request to the answer's, with its prefix as ``FramedMessage`` has it.
+  let answer: @Sendable (Handover<ByteBuffer>, Caller) async throws -> ByteBuffer
 
-  init<Input: Message, Output: Message>(
-    _ method: MethodDescriptor, _ body: @escaping @Sendable (Input, Caller) async throws -> Output
+  init(
+    _ method: MethodDescriptor,
+    answer: @escaping @Sendable (Handover<ByteBuffer>, Caller) async throws -> ByteBuffer
   ) {
     path = "/\(method.fullyQualifiedMethod)"
-    answer = { bytes, caller in
-      let input: Input
-      do {
-        input = try Input(serializedBytes: MessageBytes(buffer: bytes))
-      } catch {
-        throw ServiceError(
-          .invalidArgument, "the request is no \(Input.protoMessageName) in protobuf's encoding")
-      }
-      let framed: FramedMessage = try await body(input, caller).serializedBytes()
-      return framed.buffer
-    }
+    self.answer = answer
   }
 }
 

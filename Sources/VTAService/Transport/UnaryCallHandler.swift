@@ -168,10 +168,12 @@ extension UnaryCallHandler {
   private func answer(_ call: UnaryCall, _ message: ByteBuffer, _ context: ChannelHandlerContext) {
     let loop = context.eventLoop
     let bound = NIOLoopBound((self, context), eventLoop: loop)
+    let isSmall = message.readableBytes <= Self.smallBytes
+    let received = Handover(message)
     let work: @Sendable () async -> Void = { [caller] in
       let result: Result<ByteBuffer, ServiceError>
       do {
-        result = .success(try await call.answer(message, caller))
+        result = .success(try await call.answer(received, caller))
       } catch {
         result = .failure(ServiceError(error))
       }
@@ -183,7 +185,7 @@ extension UnaryCallHandler {
     }
     state = .answering(nil)
     let task =
-      message.readableBytes <= Self.smallBytes
+      isSmall
       ? Task.immediate(executorPreference: EventLoopExecutor(loop), operation: work)
       : Task(executorPreference: globalConcurrentExecutor, operation: work)
     if case .answering = state { state = .answering(task) }
