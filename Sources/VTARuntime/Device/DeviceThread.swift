@@ -1,6 +1,7 @@
 private import Synchronization
 
-/// One thread, and the bounded queue of what it still has to do. Jobs run one after the other, in order.
+/// A device, its thread, and the bounded queue of what that still has to do. Jobs run one after the other, in order; a
+/// short one may run on another thread while there are none.
 final class DeviceThread: Sendable {
   /// Requests that may wait.
   static let queueLimit = 256
@@ -24,6 +25,11 @@ final class DeviceThread: Sendable {
   }
 
   private let queue = Mutex(Queue())
+  /// Whose turn it is on the device.
+  private let turn = Mutex(())
+  /// `nil` before it is opened and after it is closed.
+  // SAFETY: looked at only by who has the turn.
+  private nonisolated(unsafe) var device: Device?
   /// Counts jobs and the stop request; a semaphore needs no lock shared with `queue`.
   private let signals: Semaphore
 
@@ -34,16 +40,16 @@ final class DeviceThread: Sendable {
     let opened = Semaphore()
     let failure = Mutex<DeviceError?>(nil)
     let code = startThread { [self] in
-      let device: Device
       do throws(DeviceError) {
-        device = try makeDevice()
+        let opened = try makeDevice()
+        turn.withLock { _ in device = opened }
       } catch {
         failure.withLock { $0 = error }
         opened.signal()
         return
       }
       opened.signal()
-      serve(device)
+      serve()
     }
     guard code == 0 else { throw .threadFailed(code: code) }
     opened.wait()
@@ -66,6 +72,13 @@ final class DeviceThread: Sendable {
     }
     if refusal == nil { signals.signal() }
     return refusal
+  }
+
+  /// Runs a short job on the calling thread: waking the device's thread and being woken by it takes longer.
+  /// - Returns: `nil` if the device is busy or closed: then it is a job for ``submit(_:evenIfFull:)``.
+  func runIfIdle<Result: Sendable>(_ body: (Device) throws -> Result) rethrows -> Result? {
+    guard queue.withLock({ $0.phase == .running && $0.jobs.isEmpty }) else { return nil }
+    return try turn.withLockIfAvailable { _ in try device.map { try body($0) } } ?? nil
   }
 
   /// Refuses what waits, lets the running job end, closes the device and ends the thread.
@@ -91,19 +104,24 @@ final class DeviceThread: Sendable {
     signals.signal()
   }
 
-  private func serve(_ device: Device) {
+  private func serve() {
     while true {
       signals.wait()
       let (job, phase) = queue.withLock { queue in
         (queue.jobs.isEmpty ? nil : queue.jobs.removeFirst(), queue.phase)
       }
       if let job {
-        job.run(device)
+        turn.withLock { _ in
+          if let device { job.run(device) }
+        }
       } else if phase == .stopping {
         break
       }
     }
-    device.close()
+    turn.withLock { _ in
+      device?.close()
+      device = nil
+    }
     let waiters = queue.withLock { queue in
       queue.phase = .stopped
       return queue.stopWaiters

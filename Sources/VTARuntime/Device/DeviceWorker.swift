@@ -6,12 +6,15 @@ package import VTAModule
 ///
 /// Names: `auto` (the board that is there, else the simulator), `uio:NAME`, `mem:ADDRESS`, `simulated-board:BOARD`, `sim`
 /// (takes on each module's target), `sim:TARGET` or `sim:FILE.json` (fixed). Calls may come from any task; each waits its
-/// turn in a bounded queue and then runs on the device's thread without interruption; the host's first and last steps of
+/// turn in a bounded queue and then runs on the device's thread without interruption (a brief one on a simulator that is
+/// idle: where it is called from); the host's first and last steps of
 /// a run are taken where it is called from, while the device has another one. A cancelled task's run is not
 /// started, or stops between two groups of samples.
 package final class DeviceWorker: Sendable {
   private let thread: DeviceThread
   private let shared: SharedDescription
+  /// Whether a run is nothing but computing, which any thread can do.
+  private let isSimulator: Bool
 
   /// - Throws: ``DeviceError``: the name is unknown (the sentence lists what exists), or the device can't be opened.
   package static func open(
@@ -33,6 +36,7 @@ package final class DeviceWorker: Sendable {
     // The thread has opened the device before it was given to us.
     guard let shared = opened.withLock({ $0 }) else { throw .closed }
     self.shared = shared
+    isSimulator = shared.value.hardware == nil
   }
 
   deinit { thread.requestStop() }
@@ -65,22 +69,30 @@ package final class DeviceWorker: Sendable {
   ///     a run; a program that runs is not stopped by it, but by a limit of its own.
   ///   - dumpTensors: fill in ``RunResult/deviceTensors``.
   ///   - wantsProfile: fill in ``RunResult/profile``.
+  ///   - isBrief: the calling thread can wait for a run of this length.
   /// - Throws: ``RuntimeError``, ``DeviceError`` or `CancellationError`. Unfit inputs are refused before the device is
   ///   involved.
   package func run(
     _ model: LoadedModel, inputs: [String: Tensor], deadline: Duration? = nil, dumpTensors: Bool = false,
-    wantsProfile: Bool = false
+    wantsProfile: Bool = false, isBrief: Bool = false
   ) async throws -> RunResult {
     let prepared = try prepare(
       model, inputs: inputs, deadline: deadline, dumpTensors: dumpTensors, wantsProfile: wantsProfile)
     let submitted = ContinuousClock.now
-    var (run, queued) = try await withTaskCancellationHandler {
-      try await perform { device in
-        let queued = ContinuousClock.now - submitted
-        return (try device.run(prepared), queued)
+    let body = { @Sendable (device: Device) throws -> (ModelRun, Duration) in
+      let queued = ContinuousClock.now - submitted
+      return (try device.run(prepared), queued)
+    }
+    var run: ModelRun
+    let queued: Duration
+    if isBrief, isSimulator, let done = try thread.runIfIdle(body) {
+      (run, queued) = done
+    } else {
+      (run, queued) = try await withTaskCancellationHandler {
+        try await perform(body)
+      } onCancel: {
+        prepared.request.cancellation.cancel()
       }
-    } onCancel: {
-      prepared.request.cancellation.cancel()
     }
     var result = run.result()
     result.timings.queue = queued

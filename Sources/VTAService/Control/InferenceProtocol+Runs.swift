@@ -79,8 +79,8 @@ extension InferenceProtocol {
     let result = try await dispatcher.run(
       Dispatcher.Job(
         model: instances, inputs: inputs, user: caller.user,
-        deadline: deadline(microseconds: request.timeoutUs), cost: model.record.usualCompute,
-        wantsProfile: request.profile))
+        deadline: deadline(microseconds: request.timeoutUs),
+        cost: model.record.usualCompute(samples: inputs.sampleCount), wantsProfile: request.profile))
     return .with {
       $0.outputs = result.outputs.map(Self.message)
       $0.device = result.device

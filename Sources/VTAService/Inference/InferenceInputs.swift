@@ -120,3 +120,8 @@ enum InferenceInputs {
     return Tensor(dataType: type.dataType, shape: type.shape, bytes: contents.bytes)
   }
 }
+
+extension [String: Tensor] {
+  /// Of checked inputs.
+  var sampleCount: Int { values.first?.shape.first ?? 1 }
+}

@@ -49,11 +49,12 @@ extension InferenceProtocol {
     let outputs = try InferenceOutputs(request.message.outputs, of: module, regions: regions, caller: caller)
     let inputs = try InferenceInputs.tensors(of: request, for: module, regions: regions, caller: caller)
     let decoded = ContinuousClock.now
+    let samples = inputs.sampleCount
     let result = try await dispatcher.run(
       Dispatcher.Job(
         model: model.instances, inputs: inputs, user: caller.user,
-        priority: try parameters.number("priority") ?? 0, deadline: deadline, cost: model.record.usualCompute)
-    )
+        priority: try parameters.number("priority") ?? 0, deadline: deadline,
+        cost: model.record.usualCompute(samples: samples)))
     let ran = ContinuousClock.now
     var response = InferenceResponse()
     response.message.modelName = model.name
@@ -75,7 +76,6 @@ extension InferenceProtocol {
     let times = ModelRecord.Times(
       whole: done - started, queue: result.timings.queue, input: decoded - started,
       compute: result.timings.device + result.timings.host, output: done - ran)
-    let samples = inputs.values.first?.shape.first ?? 1
     model.record.answered(
       times, samples: samples, at: UInt64(max(0, Date().timeIntervalSince1970 * 1000)))
     counters.inferences.add(1, ordering: .relaxed)

@@ -43,11 +43,11 @@ final class ModelRecord: Sendable {
 
   var values: Values { state.withLock { $0 } }
 
-  /// Of one request; a guess before there was any.
-  var usualCompute: Duration {
-    let compute = values.compute
-    return compute.count == 0
-      ? .milliseconds(1) : .nanoseconds(Int64(clamping: compute.nanoseconds / compute.count))
+  /// How long so many samples will probably take; a guess before there were any.
+  func usualCompute(samples: Int) -> Duration {
+    let (nanoseconds, known) = state.withLock { ($0.compute.nanoseconds, $0.samples) }
+    guard known > 0 else { return .milliseconds(1) }
+    return .nanoseconds(Int64(clamping: nanoseconds / known)) * max(1, samples)
   }
 
   func answered(_ times: Times, samples: Int, at milliseconds: UInt64) {

@@ -9,6 +9,8 @@ final class Dispatcher: Sendable {
   /// Requests that a device has at the same time: one that runs, one that starts when it ends, and one whose inputs or
   /// outputs the host is busy with meanwhile.
   static let slots = 3
+  /// What a thread that has other work may spend on a run: about what changing the thread twice takes.
+  static let briefRun = Duration.microseconds(100)
 
   /// What is asked for.
   struct Job: Sendable {
@@ -97,7 +99,8 @@ final class Dispatcher: Sendable {
         throw ServiceError(.internal, "the model was sent to a device that doesn't have it")
       }
       var result = try await devices[device].run(
-        model, inputs: job.inputs, deadline: deadline, wantsProfile: job.wantsProfile)
+        model, inputs: job.inputs, deadline: deadline, wantsProfile: job.wantsProfile,
+        isBrief: job.cost <= Self.briefRun)
       result.timings.queue += waited
       return result
     }
