@@ -177,7 +177,7 @@ def test_flood_of_requests(daemon, images, small):
             elif "RESOURCE_EXHAUSTED" in str(error.status()):
                 counts["refused"] += 1
             else:
-                counts["other"].append(error)
+                counts["other"].append(f"{error.status()}: {error.message()}")
             lock.notify()
 
     with triton.InferenceServerClient(daemon.url) as client:
