@@ -33,6 +33,38 @@ files() {
 
 put() { while read -r mode source target; do install -D -m "$mode" "$source" "$DESTDIR$target"; done; }
 
+# Of vtactl, each of its commands and vtad, from what the programs say of themselves.
+put_pages() {
+  if ! command -v python3 >/dev/null; then
+    echo "install: no man pages, as python3 is missing" >&2
+    return
+  fi
+  pages=$(mktemp -d)
+  python3 scripts/manpages.py "$BIN" "$pages"
+  gzip -9n "$pages"/*
+  for page in "$pages"/*; do
+    section=${page%.gz}
+    install -D -m 0644 "$page" "$DESTDIR$PREFIX/share/man/man${section##*.}/${page##*/}"
+  done
+  rm -r "$pages"
+}
+
+# SHELL TARGET of what completes vtactl's command line.
+completions() {
+  echo "bash $PREFIX/share/bash-completion/completions/vtactl"
+  echo "zsh $PREFIX/share/zsh/vendor-completions/_vtactl"
+  echo "fish $PREFIX/share/fish/vendor_completions.d/vtactl.fish"
+}
+
+put_completions() {
+  script=$(mktemp)
+  while read -r shell target; do
+    "$BIN/vtactl" --generate-completion-script "$shell" >"$script"
+    install -D -m 0644 "$script" "$DESTDIR$target"
+  done
+  rm "$script"
+}
+
 is_live() { [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; }
 
 refresh() {
@@ -52,6 +84,8 @@ install_all() {
   users | put
   if is_live; then systemd-sysusers vtad.conf; fi
   files | put
+  put_pages
+  completions | put_completions
   ln -sfn ../../vta/Configs "$DESTDIR$documentation/Configs"
   # The unit names the places that it was written for.
   sed -i "s|/usr/bin/|$PREFIX/bin/|; s|/usr/share/|$PREFIX/share/|; s|/etc/|$SYSCONFDIR/|" \
@@ -73,7 +107,9 @@ install_all() {
 uninstall_all() {
   if is_live; then systemctl disable --now vtad.socket vtad.service || true; fi
   { users && files; } | while read -r _ _ target; do rm -f "$DESTDIR$target"; done
-  rm -f "$DESTDIR$documentation/Configs"
+  completions | while read -r _ target; do rm -f "$DESTDIR$target"; done
+  rm -f "$DESTDIR$PREFIX"/share/man/man1/vtactl.1.gz "$DESTDIR$PREFIX"/share/man/man1/vtactl-*.1.gz \
+    "$DESTDIR$PREFIX/share/man/man8/vtad.8.gz" "$DESTDIR$documentation/Configs"
   for folder in "$DESTDIR$share" "$DESTDIR$documentation"; do
     if [ -d "$folder" ]; then find "$folder" -depth -type d -empty -delete; fi
   done

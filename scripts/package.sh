@@ -13,17 +13,6 @@ trap 'rm -rf "$root"' EXIT
 chmod 0755 "$root"
 
 BIN=$BIN DESTDIR=$root scripts/install.sh install
-scripts/manpages.py "$BIN" "$root/man"
-for page in "$root"/man/*; do
-  install -D -m 0644 "$page" "$root/usr/share/man/man${page##*.}/${page##*/}"
-  gzip -9n "$root/usr/share/man/man${page##*.}/${page##*/}"
-done
-rm -rf "$root/man"
-for shell in bash:bash-completion/completions/vtactl zsh:zsh/vendor-completions/_vtactl fish:fish/vendor_completions.d/vtactl.fish; do
-  target=$root/usr/share/${shell#*:}
-  mkdir -p "${target%/*}"
-  "$BIN/vtactl" --generate-completion-script "${shell%%:*}" >"$target"
-done
 
 # As Debian's policy wants them.
 documentation=$root/usr/share/doc/vta

@@ -1,11 +1,12 @@
 import CVTALinux
 import Foundation
+import Synchronization
 
 /// The program itself, built beside the tests.
 final class VtadProcess {
   let process = Process()
   private let output = Pipe()
-  private let errors = Pipe()
+  private let errors = CollectedOutput()
 
   static var executable: String {
     URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent().appendingPathComponent("vtad")
@@ -29,8 +30,9 @@ final class VtadProcess {
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.standardInput = input ?? FileHandle.nullDevice
     process.standardOutput = output
-    process.standardError = errors
+    process.standardError = errors.pipe
     try process.run()
+    errors.collect()
   }
 
   deinit {
@@ -46,11 +48,65 @@ final class VtadProcess {
     return String(decoding: line, as: UTF8.self)
   }
 
+  /// Waits until its standard error contains a text.
+  ///
+  /// - Returns: `false` if it ended without.
+  func says(_ text: String) async -> Bool { await errors.contains(text) }
+
   /// Exit code and everything on standard error, when it has ended.
   func end() -> (code: Int32, errors: String) {
-    let text = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    let text = errors.all()
     process.waitUntilExit()
     return (process.terminationStatus, text)
+  }
+}
+
+/// A pipe that a thread reads as it fills, so that its writer never waits for a test that looks later.
+private final class CollectedOutput: Sendable {
+  private struct State {
+    var text: [UInt8] = []
+    var isComplete = false
+    var waiting: [(text: String, answer: CheckedContinuation<Bool, Never>)] = []
+  }
+
+  let pipe = Pipe()
+  private let state = Mutex(State())
+  private let completion = DispatchGroup()
+
+  /// Begins, once, when the writer has its end.
+  func collect() {
+    completion.enter()
+    let reader = pipe.fileHandleForReading
+    Thread.detachNewThread { [self] in
+      while case let bytes = reader.availableData, !bytes.isEmpty {
+        change { $0.text += bytes }
+      }
+      change { $0.isComplete = true }
+      completion.leave()
+    }
+  }
+
+  /// Whether a text is in it: at once if it is, and otherwise when it comes or the end does.
+  func contains(_ text: String) async -> Bool {
+    await withCheckedContinuation { answer in change { $0.waiting.append((text, answer)) } }
+  }
+
+  /// Everything, when the writer has ended.
+  func all() -> String {
+    completion.wait()
+    return state.withLock { String(decoding: $0.text, as: UTF8.self) }
+  }
+
+  private func change(_ body: (inout State) -> Void) {
+    state.withLock { state in
+      body(&state)
+      let (text, isComplete) = (String(decoding: state.text, as: UTF8.self), state.isComplete)
+      state.waiting.removeAll { waiting in
+        let isThere = text.contains(waiting.text)
+        if isThere || isComplete { waiting.answer.resume(returning: isThere) }
+        return isThere || isComplete
+      }
+    }
   }
 }
 

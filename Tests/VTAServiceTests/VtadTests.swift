@@ -42,6 +42,34 @@ import VTAModule
     }
   }
 
+  /// Ready is who listens on every address.
+  @Test func takenPortIsNeverReady() throws {
+    let folder = try TemporaryFolder()
+    let (other, port) = try Self.listener()
+    defer { close(other) }
+    let file = try folder.write(Array(#"{"http": {"port": \#(port)}}"#.utf8), to: "vtad.json")
+    let vtad = try VtadProcess(["--config", file, "--socket", folder.path("s"), "--device", "sim"])
+    #expect(vtad.firstLine() == "")
+    let end = vtad.end()
+    #expect(end.code == 1 && end.errors.contains("can't serve"), "\(end.errors)")
+  }
+
+  /// A socket that listens on a port of the loopback interface, and the port.
+  private static func listener() throws -> (CInt, UInt16) {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = INADDR_LOOPBACK.bigEndian
+    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let status = withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
+        bind(descriptor, pointer, size) | listen(descriptor, 1) | getsockname(descriptor, pointer, &size)
+      }
+    }
+    guard status == 0 else { throw POSIXError(.EADDRNOTAVAIL) }
+    return (descriptor, address.sin_port.bigEndian)
+  }
+
   @Test func systemdIsNotified() throws {
     let folder = try TemporaryFolder()
     let manager = try FakeManager(path: folder.path("notify"))

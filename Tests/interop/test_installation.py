@@ -55,6 +55,12 @@ def test_files(destination):
         "usr/lib/sysusers.d/vtad.conf": 0o644,
         "usr/lib/tmpfiles.d/vtad.conf": 0o644,
         "usr/share/doc/vta/Documentation/System.md": 0o644,
+        "usr/share/man/man1/vtactl.1.gz": 0o644,
+        "usr/share/man/man1/vtactl-run.1.gz": 0o644,
+        "usr/share/man/man8/vtad.8.gz": 0o644,
+        "usr/share/bash-completion/completions/vtactl": 0o644,
+        "usr/share/zsh/vendor-completions/_vtactl": 0o644,
+        "usr/share/fish/vendor_completions.d/vtactl.fish": 0o644,
     }
     for folder, pattern, target in (
         ("udev", "*.rules", "usr/lib/udev/rules.d"),
@@ -69,7 +75,7 @@ def test_files(destination):
         expected |= {f"{target}/{name}": 0o644 for name in names}
     assert {path: installed.get(path) for path in expected} == expected
     others = set(installed) - set(expected)
-    assert all(path.startswith("usr/share/doc/vta/") for path in others), others
+    assert all(path.startswith(("usr/share/doc/vta/", "usr/share/man/man1/vtactl-")) for path in others), others
 
 
 def test_links_of_the_documentation(destination):

@@ -106,6 +106,30 @@ def test_place_of_certificates(remote, monkeypatch):
     assert "vtad" in succeed("vtactl", "status").stdout
 
 
+def test_files_of_certificates(remote, tmp_path):
+    """Each by itself, with the folder for the others."""
+    port, certificates = remote
+    alice = certificates("alice")
+    files = ("--ca", alice / "ca.pem", "--cert", alice / "client.pem", "--key", alice / "client.key")
+    host = ("--host", f"localhost:{port}", "--certificates", tmp_path)
+    assert "vtad" in succeed("vtactl", "status", *host, *files).stdout
+    assert "client.key can't be read" in refused("status", *host, *files[:4])
+
+
+def test_signers_are_shown(digits_module, tmp_path):
+    ask = lambda *command: json.loads(succeed("vtactl", *command, "--json").stdout)  # noqa: E731
+    assert ask("inspect", digits_module)["signers"] == ask("verify", digits_module)["signers"] == []
+    signed = tmp_path / "signed.vtab"
+    shutil.copy(digits_module, signed)
+    keys = []
+    for name in ("first", "second"):
+        keys.append(succeed("vtactl", "sign", "--generate", "--key", tmp_path / name).stdout.strip())
+        succeed("vtactl", "sign", signed, "--key", tmp_path / name)
+    assert sorted(ask("inspect", signed)["signers"]) == sorted(ask("verify", signed)["signers"]) == sorted(keys)
+    assert all(f"signed by {key}" in succeed("vtactl", "verify", signed).stdout for key in keys)
+    assert all(key in succeed("vtactl", "inspect", signed).stdout for key in keys)
+
+
 def test_signed_modules(digits_module, tmp_path):
     key = lambda name: succeed("vtactl", "sign", "--generate", "--key", tmp_path / name).stdout.strip()  # noqa: E731
     public, _ = key("own.key"), key("foreign.key")

@@ -83,8 +83,13 @@ package final class Daemon: Sendable {
     let streams = StreamConfigurator(
       maximumMessageBytes: configuration.maximumMessageBytes, calls: [.modelInfer(core)])
     let transport = listener.transport(streams)
+    let addresses = try NetworkAddresses(
+      configuration: configuration, core: core, streams: streams, connections: connections, live: live,
+      logger: logger
+    ).services(rpc: services)
     let readiness = ReadinessService(
-      transport: transport, models: models, drain: drain, notifier: notifier,
+      listening: [{ _ = await transport.listeningAddress }] + addresses.map(\.isListening), models: models,
+      drain: drain, notifier: notifier,
       watchdog: Watchdog(
         patience: notifier.watchdogInterval ?? .seconds(1),
         stuckDevices: { dispatcher.stuckDevices(grace: notifier.watchdogInterval ?? .seconds(1)) },
@@ -94,9 +99,6 @@ package final class Daemon: Sendable {
         notifier.ready(status: "serving on \(socket.path)")
         announce(socket.path)
       })
-    let addresses = NetworkAddresses(
-      configuration: configuration, core: core, streams: streams, connections: connections, live: live,
-      logger: logger)
     let take = { @Sendable (new: DaemonConfiguration) async throws in
       try live.take(new)
       await models.change(quota: new.quota)
@@ -112,7 +114,7 @@ package final class Daemon: Sendable {
       services: [
         readiness, ServingService(server: GRPCServer(transport: transport, daemonServices: services)),
       ]
-        + (try addresses.services(rpc: services))
+        + addresses.map(\.service)
         + (reload.map { [ReloadService(read: $0, take: take, notifier: notifier, logger: logger)] } ?? [])
         + [DrainService(drain: drain, counters: counters, notifier: notifier, logger: logger)],
       gracefulShutdownSignals: handlesSignals ? [.sigterm, .sigint] : [],

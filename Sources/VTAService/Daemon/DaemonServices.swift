@@ -35,7 +35,8 @@ struct DrainService: Service {
 
 /// Reads the models, tells the world that the daemon is ready, and then keeps telling systemd that it is alive.
 struct ReadinessService: Service {
-  let transport: UnixListener.Transport
+  /// Each returns when one of the listeners is there.
+  let listening: [@Sendable () async -> Void]
   let models: ModelStore
   let drain: Drain
   let notifier: SystemdNotifier
@@ -45,8 +46,8 @@ struct ReadinessService: Service {
 
   func run() async throws {
     await cancelWhenGracefulShutdown {
-      // Until the listener is there. If it never is, the group ends, and this with it.
-      _ = await transport.listeningAddress
+      // If one never is, the group ends, and this with it.
+      for isListening in listening { await isListening() }
       await models.scan()
       if !Task.isCancelled && !drain.hasBegun { announce() }
       await beat()

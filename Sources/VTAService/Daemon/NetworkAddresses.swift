@@ -13,9 +13,15 @@ struct NetworkAddresses {
   let live: LiveConfiguration
   let logger: Logger
 
+  struct Address {
+    let service: any Service
+    /// Returns when it listens.
+    let isListening: @Sendable () async -> Void
+  }
+
   /// - Throws: ``ServiceError`` naming a certificate or key that can't be used.
-  func services(rpc: [any RegistrableRPCService]) throws -> [any Service] {
-    var services: [any Service] = []
+  func services(rpc: [any RegistrableRPCService]) throws -> [Address] {
+    var services: [Address] = []
     let (http, tcp) = (configuration.http, configuration.tcp)
     if let port = http.port {
       let endpoint = HTTPEndpoint(
@@ -35,19 +41,25 @@ struct NetworkAddresses {
         connections: connections, live: live, eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
       let transport = listener.transport(streams)
       logger.info("grpc with TLS", metadata: ["address": "\(tcp.address)", "port": "\(port)"])
-      services.append(ServingService(server: GRPCServer(transport: transport, daemonServices: rpc)))
+      services.append(
+        Address(service: ServingService(server: GRPCServer(transport: transport, daemonServices: rpc))) {
+          _ = await transport.listeningAddress
+        })
     }
     return services
   }
 
-  private func application(_ endpoint: HTTPEndpoint, isLoopback: Bool) throws -> any Service {
+  private func application(_ endpoint: HTTPEndpoint, isLoopback: Bool) throws -> Address {
     let routes = HTTPRoutes(
       core: core, observer: ServiceObserver(core: core, connections: connections, started: .now),
       connections: connections, maximumMessageBytes: configuration.maximumMessageBytes,
       isLoopback: isLoopback)
-    return try endpoint.application(routes) { [logger] port in
+    let (listening, isListening) = AsyncStream.makeStream(of: Void.self)
+    let service = try endpoint.application(routes) { [logger] port in
       logger.info(
         isLoopback ? "http" : "http with TLS", metadata: ["address": "\(endpoint.host)", "port": "\(port)"])
+      isListening.finish()
     }
+    return Address(service: service) { for await _ in listening {} }
   }
 }

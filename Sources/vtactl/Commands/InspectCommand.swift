@@ -3,7 +3,9 @@ private import VTAModule
 
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "inspect", abstract: "Shows what a module holds: tensors, steps, sizes, target, digest.")
+    commandName: "inspect",
+    abstract: "Shows what a module holds: tensors, steps, sizes, target, digest, signers."
+  )
 
   @Argument(help: "The compiled model, a .vtab file.")
   var module: String
@@ -12,7 +14,8 @@ struct InspectCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    let summary = ModuleSummary(try ModuleInput.read(module).file)
+    let (bytes, file) = try ModuleInput.read(module)
+    let summary = ModuleSummary(file, signers: try ModuleInput.signers(of: bytes, at: module))
     if json { try JSONOutput.print(summary) } else { summary.printText() }
   }
 }

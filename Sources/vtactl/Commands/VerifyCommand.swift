@@ -15,10 +15,11 @@ struct VerifyCommand: ParsableCommand {
   var json = false
 
   func run() throws {
-    let file = try ModuleInput.read(module).file
+    let (bytes, file) = try ModuleInput.read(module)
     let report = VerificationReport(
       file: module,
-      findings: ModuleVerification.findings(in: file.module).map { .init(program: $0.program, $0.finding) })
+      findings: ModuleVerification.findings(in: file.module).map { .init(program: $0.program, $0.finding) },
+      signers: try ModuleInput.signers(of: bytes, at: module))
     try VerificationReport.print([report], json: json ? report : nil)
   }
 }

@@ -20,6 +20,17 @@ struct DaemonOptions: ParsableArguments {
     ))
   var certificates: String?
 
+  @Option(
+    help: ArgumentHelp("Certificate for --host, instead of the folder's client.pem.", valueName: "file"))
+  var cert: String?
+
+  @Option(help: ArgumentHelp("Its key, instead of the folder's client.key.", valueName: "file"))
+  var key: String?
+
+  @Option(
+    help: ArgumentHelp("Certificates that sign daemons', instead of the folder's ca.pem.", valueName: "file"))
+  var ca: String?
+
   static let socketVariable = "VTAD_SOCKET"
   static let hostVariable = "VTAD_HOST"
   static let certificatesVariable = "VTAD_CERTIFICATES"
@@ -70,7 +81,8 @@ struct DaemonOptions: ParsableArguments {
     return .host(
       host, port: port,
       .init(
-        certificate: folder + "/client.pem", key: folder + "/client.key", authority: folder + "/ca.pem"))
+        certificate: cert ?? folder + "/client.pem", key: key ?? folder + "/client.key",
+        authority: ca ?? folder + "/ca.pem"))
   }
 
   /// `nil` if the port is no number; an address of IPv6 stands in brackets if a port follows.

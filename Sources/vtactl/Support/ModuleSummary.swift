@@ -70,8 +70,11 @@ struct ModuleSummary: Encodable {
   let layers: [Layer]
   let preprocessing: String?
   let labels: [String]
+  /// Public keys of those whose signatures are right.
+  let signers: [String]
 
-  init(_ file: ModuleFile) {
+  /// - Parameter signers: As ``ModuleInput/signers(of:at:)`` finds them.
+  init(_ file: ModuleFile, signers: [String]) {
     let module = file.module
     name = module.name
     producer = module.producer
@@ -100,6 +103,7 @@ struct ModuleSummary: Encodable {
     }
     preprocessing = module.preprocessing?.text
     labels = module.labels
+    self.signers = signers
   }
 
   private static func interface(_ tensor: ModelTensor) -> Interface {
@@ -111,6 +115,7 @@ struct ModuleSummary: Encodable {
     print("\(name), written by \(producer)")
     print("  digest   \(digest)")
     print("  size     \(bytes) bytes")
+    for signer in signers { print("  signer   \(signer)") }
     let origin = target.caveat.map { " (\($0))" } ?? ""
     print("  target   \(target.name) \(target.configuration) \(target.profile)\(origin)")
     list("inputs", inputs) { "\($0.name) \($0.datatype) \($0.shape)" }

@@ -21,6 +21,8 @@ struct VerificationReport: Encodable {
 
   let file: String
   let findings: [Finding]
+  /// Public keys of those who signed a module; a recorded run has none.
+  var signers: [String]?
 
   /// - Parameter json: printed instead of text.
   /// - Throws: exit code 1 if any file has findings.
@@ -31,6 +33,7 @@ struct VerificationReport: Encodable {
       for report in reports {
         if report.findings.isEmpty { Swift.print("\(report.file): ok") }
         for finding in report.findings { Swift.print("\(report.file): \(finding.line)") }
+        for signer in report.signers ?? [] { Swift.print("\(report.file): signed by \(signer)") }
       }
     }
     if reports.contains(where: { !$0.findings.isEmpty }) { throw ExitCode.failure }

@@ -49,6 +49,13 @@ check "a user outside the group is refused" has 'you may not connect' runuser -u
 check "the board is the device" has 'board qemu-hls' $as vtactl devices
 check "the model directory is served" has digits $as vtactl models
 
+# The journal's own view of what the daemon sends it.
+fields() { journalctl -q -b -u vtad -o json --output-fields="$1" MESSAGE_ID=efe2a189fb11444c94a652930a7df0f4; }
+check "the journal has the device's entry, with its fields" has '"VTA_BOARD":"qemu-hls"' fields VTA_BOARD
+check "as vtad's own" has '"SYSLOG_IDENTIFIER":"vtad"' fields SYSLOG_IDENTIFIER
+check "and a priority" has '"PRIORITY":"5"' fields PRIORITY
+check "entries can be asked for by a field" has digits journalctl -q -b -u vtad VTA_MODEL=digits
+
 expect "it runs as the user vta" vta stat -c %U "/proc/$(main_process)"
 expect "without capabilities" 0000000000000000 status CapEff
 expect "with a system call filter" 2 status Seccomp
