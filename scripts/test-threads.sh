@@ -21,6 +21,6 @@ done
 $swift -module-name VTA -emit-module -emit-module-path "$build/VTA.swiftmodule" -c -o "$build/VTA.o" \
   $(find Sources/VTA -name '*.swift')
 # shellcheck disable=SC2086
-$swift -module-name threads -o "$build/threads" Tests/threads/main.swift Tests/VTACampaign/Simulation/LayerProgram.swift \
+$swift -module-name threads -o "$build/threads" Tests/threads/main.swift Tests/VTACampaign/Simulation/Layer*.swift \
   Sources/VTARuntime/Backends/WorkerTeam.swift Sources/VTARuntime/Device/Threads.swift "$build"/*.o
 "$build/threads" "${1:-6}" "${2:-1}"

@@ -36,6 +36,30 @@ import Testing
     }
     #expect(compared > 300 * KernelSet.available.count, "\(compared)")
   }
+
+  /// Where resets read inputs and weights, places beyond the scratchpads are errors, which the plain simulator reports.
+  @Test(arguments: HardwareProfile.all)
+  func faultsOfResetsAreThePlainSimulators(_ profile: HardwareProfile) throws {
+    let beyondInputs = LoopNest(uopBegin: 0, uopEnd: 1, iterIn: 3, srcFactorIn: 1024)
+    let within = LoopNest(uopBegin: 0, uopEnd: 1, iterIn: 2, srcFactorIn: 1024)
+    for (loops, wgtFactor) in [(beyondInputs, 0), (within, 0), (within, 1023), (beyondInputs, 1023)] {
+      for extent in [loops.iterIn, 3] {
+        var program = try TestProgram(profile)
+        program.microOps = [MicroOp(dst: 0, src: 0)]
+        var loops = loops
+        loops.iterIn = extent
+        program.instructions = [
+          .load(.uop, sram: 0, dram: UInt32(TestProgram.microOps / 4), x: 1),
+          Instruction(.gemm(Gemm(reset: true, loops: loops, wgtFactorIn: wgtFactor))), Instruction(.finish),
+        ]
+        let expected = try? program.run()
+        for kernels in KernelSet.available {
+          let found = try program.runFast(kernels)
+          #expect(found == expected, "\(kernels.name), \(extent), \(wgtFactor)")
+        }
+      }
+    }
+  }
 }
 
 extension TestProgram {

@@ -27,7 +27,8 @@ for (width, kernels) in KernelSet.available.map({ (1, $0) }) + KernelSet.availab
       else { continue }
       let translated = ProgramTranslator.translate(
         instructionAddress: program.instructionAddress, count: program.words.count, target: program.target,
-        memory: try program.memory(), kernels: kernels, isConstant: program.isConstant)
+        memory: try program.memory(), kernels: kernels, isConstant: program.isConstant,
+        limits: seed % 2 == 0 ? .usual : .smallest)
       guard let translated,
         let simulator = FastSimulator(
           target: program.target, kernels: kernels, executor: team, sharesAll: true)

@@ -37,17 +37,23 @@ package struct SimulatorComparison {
         continue
       }
       let name = "\(profile.name) \(configuration.name) seed \(seed)" + (isPooled ? ", pooled" : "")
-      try compare(program, name, into: &count)
+      try compare(program, name, seed % 2 == 0 ? .usual : .smallest, into: &count)
     }
   }
 
-  private func compare(_ program: LayerProgram, _ name: String, into count: inout Count) throws {
+  private func compare(
+    _ program: LayerProgram, _ name: String, _ limits: TranslationLimits, into count: inout Count
+  ) throws {
     let memory = try program.memory()
     var plain = try FunctionalSimulator(target: program.target)
     do {
       try plain.run(
         instructionAddress: program.instructionAddress, count: program.words.count, memory: memory)
     } catch {
+      guard let kernels = KernelSet.available.first else { return }
+      if try translation(program, limits, kernels) != nil {
+        count.differences.append("\(name): translated, but \(error)")
+      }
       return
     }
     let expected = try program.result(memory)
@@ -55,10 +61,7 @@ package struct SimulatorComparison {
     count.instructions += program.words.count
     for options in simulators {
       guard let kernels = options.kernels else { continue }
-      let memory = try program.memory()
-      let translated = ProgramTranslator.translate(
-        instructionAddress: program.instructionAddress, count: program.words.count, target: program.target,
-        memory: memory, kernels: kernels, isConstant: program.isConstant)
+      let translated = try translation(program, limits, kernels)
       guard let translated, let simulator = options.simulator(for: translated, sharesAll: true) else {
         count.refused += 1
         continue
@@ -67,9 +70,15 @@ package struct SimulatorComparison {
       if translated.figures.tasks > 0 { count.tasks += 1 }
       if translated.figures.fusedTasks > 0 { count.fused += 1 }
       // Twice: a run leaves nothing behind but memory.
-      for _ in 0..<2 {
+      var runs = Array(repeating: { try simulator.run(translated, memory: $0) }, count: 2)
+      if options.threads == 2 {
+        var random = SeededGenerator(seed: UInt64(program.words.count))
+        let stopped = { Int.random(in: 0..<4, using: &random) > 0 }
+        runs += repeatElement({ try simulator.run(translated, memory: $0, isStopped: stopped) }, count: 3)
+      }
+      for run in runs {
         let memory = try program.memory()
-        try simulator.run(translated, memory: memory)
+        try run(memory)
         let found = try program.result(memory)
         guard found != expected else { continue }
         let place = zip(found, expected).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? 0
@@ -77,5 +86,13 @@ package struct SimulatorComparison {
         break
       }
     }
+  }
+
+  private func translation(
+    _ program: LayerProgram, _ limits: TranslationLimits, _ kernels: KernelSet
+  ) throws -> TranslatedProgram? {
+    ProgramTranslator.translate(
+      instructionAddress: program.instructionAddress, count: program.words.count, target: program.target,
+      memory: try program.memory(), kernels: kernels, isConstant: program.isConstant, limits: limits)
   }
 }

@@ -38,6 +38,17 @@ package final class FastSimulator {
     }
   }
 
+  /// Runs a program's tasks in an order that several cores could come to: finds dependences that are missing, where threads would
+  /// find them by luck.
+  ///
+  /// - Parameter isStopped: whether one of the cores does not go on; asked before each task.
+  package func run(
+    _ program: TranslatedProgram, memory: SimulatedMemory, isStopped: () -> Bool
+  ) throws {
+    guard case .tasks(let graph) = program.body else { return try run(program, memory: memory) }
+    try tasks.run(graph, memory, isStopped: isStopped)
+  }
+
   /// Runs a program on one core.
   ///
   /// - Returns: what its parts took, in the order in which they ran.

@@ -8,19 +8,12 @@ struct InputPlacement {
     let distance: Int
   }
 
-  struct Load {
-    let pieces: [TaskGraph.Piece]
-    /// Loads whose elements it overwrites.
-    let invalidates: [Int32]
-  }
-
-  private(set) var loads: [Load] = []
+  /// Pieces of each load. Later strands never name one that another has overwritten.
+  private(set) var loads: [[TaskGraph.Piece]] = []
   /// Of each strand's groups.
   private(set) var places: [[Int: Place]] = []
   let elementCount: Int
 
-  /// Small programs keep all of their inputs; in large ones, new inputs should overwrite what the cache still holds.
-  private static let elementsMin = 1 << 11
   private static let elementsMax = 1 << 18
 
   /// - Returns: `nil` if a strand reads too much.
@@ -29,7 +22,7 @@ struct InputPlacement {
       max(most, strand.groups.reduce(0) { $0 + strands.groups[$1].elements.count })
     }
     guard most <= Self.elementsMax else { return nil }
-    elementCount = max(2 * most, Self.elementsMin)
+    elementCount = max(planner.limits.rounds * most, planner.limits.inputElements)
     for strand in strands {
       // Without what is there already, a strand's groups fit one behind the other.
       if place(strand, strands, planner) { continue }
@@ -52,16 +45,14 @@ struct InputPlacement {
     for group in strand.groups where own[group] == nil {
       let source = strands.groups[group]
       guard let elements = room(for: source.elements.count, around: Array(own.keys)) else { return false }
-      let gone = resident.filter { $0.value.elements.overlaps(elements) }
-      for key in gone.keys { resident[key] = nil }
+      resident = resident.filter { !$0.value.elements.overlaps(elements) }
       let distance = elements.lowerBound - source.elements.lowerBound
       let place = Place(load: Int32(loads.count), distance: distance)
       loads.append(
-        Load(
-          pieces: source.pieces.compactMap { index in
-            guard case .loadInp(let rows, let to) = planner.operations[index] else { return nil }
-            return TaskGraph.Piece(rows: rows, to: to.moved(by: distance))
-          }, invalidates: gone.values.map(\.place.load)))
+        source.pieces.compactMap { index in
+          guard case .loadInp(let rows, let to) = planner.operations[index] else { return nil }
+          return TaskGraph.Piece(rows: rows, to: to.moved(by: distance))
+        })
       resident[group] = (place, elements)
       own[group] = place
       next = elements.upperBound

@@ -7,6 +7,7 @@ package struct ProgramTranslator {
   private let kernels: KernelSet
   private let memory: SimulatedMemory
   private let isConstant: (Range<UInt64>) -> Bool
+  private let limits: TranslationLimits
   private let instructionSet: InstructionSet
 
   private var microOps: [MicroOp]
@@ -42,12 +43,12 @@ package struct ProgramTranslator {
   /// - Returns: `nil` if the program is better left to the plain simulator.
   package static func translate(
     instructionAddress: UInt64, count: Int, target: Target, memory: SimulatedMemory, kernels: KernelSet,
-    isConstant: @escaping (Range<UInt64>) -> Bool
+    isConstant: @escaping (Range<UInt64>) -> Bool, limits: TranslationLimits = .usual
   ) -> TranslatedProgram? {
     guard target.configuration.block % 4 == 0,
       let set = try? InstructionSet(configuration: target.configuration, revision: target.profile.revision)
     else { return nil }
-    var translator = ProgramTranslator(target, kernels, memory, set, isConstant)
+    var translator = ProgramTranslator(target, kernels, memory, set, isConstant, limits)
     do {
       return try translator.translate(instructionAddress, count)
     } catch {
@@ -57,12 +58,13 @@ package struct ProgramTranslator {
 
   private init(
     _ target: Target, _ kernels: KernelSet, _ memory: SimulatedMemory, _ set: InstructionSet,
-    _ isConstant: @escaping (Range<UInt64>) -> Bool
+    _ isConstant: @escaping (Range<UInt64>) -> Bool, _ limits: TranslationLimits
   ) {
     self.target = target
     self.kernels = kernels
     self.memory = memory
     self.isConstant = isConstant
+    self.limits = limits
     instructionSet = set
     let c = target.configuration
     microOps = Array(repeating: MicroOp(dst: 0, src: 0), count: target.profile.microOpDepth(c))
@@ -95,7 +97,8 @@ package struct ProgramTranslator {
   private func body() throws -> TranslatedProgram.Body {
     let planner = TaskPlanner(
       target: target, kernels: kernels, memory: memory, isConstant: isConstant, operations: operations,
-      instructions: instructions, gemms: gemms, alus: alus, tiles: tileAddresses)
+      instructions: instructions, gemms: gemms, alus: alus, tiles: tileAddresses,
+      limits: limits)
     if let graph = planner.graph() { return .tasks(graph) }
     return .sequence(
       OperationSequence(
@@ -258,9 +261,12 @@ package struct ProgramTranslator {
     let kernel = try kernel(l)
     let top = maximum(kernel)
     try check(.acc, top.dst, l, l.dstFactorOut, l.dstFactorIn)
+    // Some resets read operands too, for OUT.
+    if !gemm.reset || target.profile.hasSeparateOutBuffer && target.profile.resetOutput != .unchanged {
+      try check(.inp, top.src, l, l.srcFactorOut, l.srcFactorIn)
+      try check(.wgt, top.wgt, l, gemm.wgtFactorOut, gemm.wgtFactorIn)
+    }
     if gemm.reset { return try reset(kernel, l) }
-    try check(.inp, top.src, l, l.srcFactorOut, l.srcFactorIn)
-    try check(.wgt, top.wgt, l, gemm.wgtFactorOut, gemm.wgtFactorIn)
     let key = LoopKey(
       microOps: Array(kernel), loops: l.moved, wgtOut: gemm.wgtFactorOut, wgtIn: gemm.wgtFactorIn)
     let index: Int

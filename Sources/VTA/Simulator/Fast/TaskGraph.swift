@@ -5,13 +5,6 @@ internal import CVTAKernels
 ///
 /// Lists lie one behind the other in arrays that runs walk through without counting references.
 final class TaskGraph {
-  /// INP elements that come into the scratchpad together.
-  struct Load {
-    let pieces: Range<Int>
-    /// Loads whose elements it overwrites, among ``numbers``.
-    let invalidates: Range<Int>
-  }
-
   struct Piece {
     let rows: FastOperation.Rows
     let to: FastOperation.Destination
@@ -56,7 +49,8 @@ final class TaskGraph {
     var tasks: [Task] = []
     /// One per task.
     var origins: [Origin] = []
-    var loads: [Load] = []
+    /// INP elements that come into the scratchpad together: ``pieces`` of each load.
+    var loads: [Range<Int>] = []
     var pieces: [Piece] = []
     var numbers: [Int32] = []
     var calls: [Call] = []
@@ -94,7 +88,7 @@ final class TaskGraph {
 
   let tasks: FixedList<Task>
   let origins: [Origin]
-  let loads: FixedList<Load>
+  let loads: FixedList<Range<Int>>
   let pieces: FixedList<Piece>
   let numbers: FixedList<Int32>
   let calls: FixedList<Call>

@@ -15,9 +15,7 @@ struct TaskPlanner {
   let alus: [FastOperation.ALUList]
   /// Addresses of constant weight tiles.
   let tiles: [UInt64]
-
-  /// Multiply-accumulates of one task: some microseconds, so that cores find equal shares.
-  private static let taskMACs = 3 << 20
+  let limits: TranslationLimits
 
   /// - Returns: `nil` if the program is no set of strands, or in an order that tasks could not keep.
   func graph() -> TaskGraph? {
@@ -29,11 +27,8 @@ struct TaskPlanner {
     var fusion = StrandFusion(self, pools)
     var parts = TaskGraph.Parts()
     for load in placement.loads {
-      parts.pieces += load.pieces
-      parts.loads.append(
-        TaskGraph.Load(
-          pieces: parts.pieces.count - load.pieces.count..<parts.pieces.count,
-          invalidates: parts.add(load.invalidates)))
+      parts.pieces += load
+      parts.loads.append(parts.pieces.count - load.count..<parts.pieces.count)
     }
     var aluIndices: [Int: Int] = [:]
     /// Index of each strand's last task.
@@ -84,7 +79,7 @@ struct TaskPlanner {
     for (index, call) in calls.enumerated() {
       let own = call.call.storesStaged ? hull : call.addresses
       let wider = min(hull.lowerBound, own.lowerBound)..<max(hull.upperBound, own.upperBound)
-      let isLarge = macs + call.macs > Self.taskMACs && !mustStayWhole
+      let isLarge = macs + call.macs > limits.taskMACs && !mustStayWhole
       if index > start && (isLarge || !isOneBlock(wider)) {
         pieces.append((start..<index, hull))
         (start, macs, hull) = (index, call.macs, own)

@@ -50,6 +50,31 @@ final class TaskRunner {
     }
   }
 
+  /// Runs a graph on this thread in an order that two cores could come to, of which one stops now and then.
+  ///
+  /// - Parameter isStopped: asked before each task.
+  func run(_ graph: TaskGraph, _ memory: SimulatedMemory, isStopped: () -> Bool) throws {
+    prepareCores(2, graph)
+    var isLoaded = [[Bool]](repeating: [Bool](repeating: false, count: graph.loads.count), count: 2)
+    /// The task that one core has taken and not done, while the other goes on as far as it may.
+    var delayed: Int?
+    func finish() throws {
+      guard let task = delayed else { return }
+      try perform(graph.tasks[task], graph, cores[1].core, memory, &isLoaded[1])
+      delayed = nil
+    }
+    for number in 0..<graph.tasks.count {
+      let mustStop = isStopped()
+      if let task = delayed, !mustStop || graph.tasks[number].dependency >= task { try finish() }
+      if delayed == nil && mustStop {
+        delayed = number
+      } else {
+        try perform(graph.tasks[number], graph, cores[0].core, memory, &isLoaded[0])
+      }
+    }
+    try finish()
+  }
+
   private func prepareCores(_ count: Int, _ graph: TaskGraph) {
     for index in 0..<count {
       if index < cores.count, cores[index].inputElements >= graph.inputElements { continue }
@@ -128,13 +153,11 @@ final class TaskRunner {
     for place in task.loads {
       let load = Int(graph.numbers[place])
       if isLoaded[load] { continue }
-      let source = graph.loads[load]
-      for index in source.pieces {
+      for index in graph.loads[load] {
         let piece = graph.pieces[index]
         try core.loadInputs(piece.rows, piece.to, memory)
       }
       isLoaded[load] = true
-      for other in source.invalidates { isLoaded[Int(graph.numbers[other])] = false }
     }
     try execute(task.body, graph, core, memory)
   }
