@@ -73,18 +73,9 @@ struct Vtad: AsyncParsableCommand {
 }
 
 @main struct Main {
-  /// SIGHUP waits until the daemon listens for it, instead of ending a program that doesn't yet.
-  ///
-  /// Before there is another thread: all inherit it.
-  private static func holdReloads() {
-    var signals = sigset_t()
-    sigemptyset(&signals)
-    sigaddset(&signals, SIGHUP)
-    pthread_sigmask(SIG_BLOCK, &signals, nil)
-  }
-
   static func main() async {
-    holdReloads()
+    // Ends no daemon that doesn't listen for it yet.
+    signal(SIGHUP, SIG_IGN)
     do {
       let command = try Vtad.parse()
       try await command.run()

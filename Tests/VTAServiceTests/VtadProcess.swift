@@ -3,7 +3,8 @@ import Foundation
 import Synchronization
 
 /// The program itself, built beside the tests.
-final class VtadProcess {
+// SAFETY: a test asks it one question at a time.
+final class VtadProcess: @unchecked Sendable {
   let process = Process()
   private let output = Pipe()
   private let errors = CollectedOutput()

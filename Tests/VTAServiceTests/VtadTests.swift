@@ -47,7 +47,8 @@ import VTAModule
     let folder = try TemporaryFolder()
     let (other, port) = try Self.listener()
     defer { close(other) }
-    let file = try folder.write(Array(#"{"http": {"port": \#(port)}}"#.utf8), to: "vtad.json")
+    let text = #"{"http": {"port": \#(port), "loopback_readonly": true}}"#
+    let file = try folder.write(Array(text.utf8), to: "vtad.json")
     let vtad = try VtadProcess(["--config", file, "--socket", folder.path("s"), "--device", "sim"])
     #expect(vtad.firstLine() == "")
     let end = vtad.end()

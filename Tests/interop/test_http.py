@@ -374,29 +374,6 @@ def test_metrics(port, client, images):
     assert own == sorted(own)
 
 
-@pytest.mark.parametrize("leave", ["half", "whole"])
-def test_client_that_leaves(models, tmp_path, images, leave):
-    """Its request is cancelled, and counted as such."""
-    body, json_bytes = triton.InferenceServerClient.generate_request_body(
-        [image_input(np.tile(images[:1], (200_000, 1, 1, 1)))]
-    )
-    head = (
-        "POST /v2/models/digits/infer HTTP/1.1\r\nHost: localhost\r\n"
-        f"Content-Length: {len(body)}\r\nInference-Header-Content-Length: {json_bytes}\r\n\r\n"
-    )
-    with serving(tmp_path, models, loopback_infer=True) as (_, port):
-        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-            connection.sendall(head.encode() + body)
-            if leave == "half":
-                connection.shutdown(socket.SHUT_WR)
-                assert b" 499 " in connection.recv(4096).split(b"\r\n")[0]
-        while True:
-            counted = families(port)["vtad_inference_requests"]
-            if any(s.value for s in counted.samples if not s.name.endswith("_created")):
-                break
-        assert value(counted, outcome="success") == 0 and value(counted, outcome="failure") == 1
-
-
 def test_page_and_its_data(port, client, images):
     status, page = get(port, "/")
     assert status == 200 and b"<script src=" in page and b"http" not in page

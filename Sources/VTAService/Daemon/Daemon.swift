@@ -1,5 +1,6 @@
 internal import Foundation
 internal import GRPCCore
+internal import GRPCNIOTransportCore
 internal import Glibc
 package import Logging
 internal import NIOPosix
@@ -86,9 +87,9 @@ package final class Daemon: Sendable {
     let addresses = try NetworkAddresses(
       configuration: configuration, core: core, streams: streams, connections: connections, live: live,
       logger: logger
-    ).services(rpc: services)
+    ).addresses(rpc: services)
     let readiness = ReadinessService(
-      listening: [{ _ = await transport.listeningAddress }] + addresses.map(\.isListening), models: models,
+      listening: [{ await transport.listeningAddress != nil }] + addresses.map(\.isListening), models: models,
       drain: drain, notifier: notifier,
       watchdog: Watchdog(
         patience: notifier.watchdogInterval ?? .seconds(1),

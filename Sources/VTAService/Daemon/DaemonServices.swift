@@ -1,5 +1,4 @@
 internal import GRPCCore
-internal import GRPCNIOTransportCore
 internal import Logging
 internal import ServiceLifecycle
 internal import Synchronization
@@ -35,8 +34,8 @@ struct DrainService: Service {
 
 /// Reads the models, tells the world that the daemon is ready, and then keeps telling systemd that it is alive.
 struct ReadinessService: Service {
-  /// Each returns when one of the listeners is there.
-  let listening: [@Sendable () async -> Void]
+  /// Each returns when one of the listeners is there, or `false` when it never will be.
+  let listening: [@Sendable () async -> Bool]
   let models: ModelStore
   let drain: Drain
   let notifier: SystemdNotifier
@@ -46,12 +45,18 @@ struct ReadinessService: Service {
 
   func run() async throws {
     await cancelWhenGracefulShutdown {
-      // If one never is, the group ends, and this with it.
-      for isListening in listening { await isListening() }
-      await models.scan()
-      if !Task.isCancelled && !drain.hasBegun { announce() }
+      if await everybodyListens() {
+        await models.scan()
+        if !Task.isCancelled && !drain.hasBegun { announce() }
+      }
+      // If somebody never will listen, the group ends, and this with it.
       await beat()
     }
+  }
+
+  private func everybodyListens() async -> Bool {
+    for isListening in listening where await !isListening() { return false }
+    return true
   }
 
   private func beat() async {

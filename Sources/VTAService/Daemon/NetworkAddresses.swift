@@ -1,4 +1,5 @@
 internal import GRPCCore
+internal import GRPCNIOTransportCore
 internal import Hummingbird
 internal import Logging
 internal import NIOPosix
@@ -15,25 +16,25 @@ struct NetworkAddresses {
 
   struct Address {
     let service: any Service
-    /// Returns when it listens.
-    let isListening: @Sendable () async -> Void
+    /// Returns when it listens, or `false` when it never will.
+    let isListening: @Sendable () async -> Bool
   }
 
   /// - Throws: ``ServiceError`` naming a certificate or key that can't be used.
-  func services(rpc: [any RegistrableRPCService]) throws -> [Address] {
-    var services: [Address] = []
+  func addresses(rpc: [any RegistrableRPCService]) throws -> [Address] {
+    var addresses: [Address] = []
     let (http, tcp) = (configuration.http, configuration.tcp)
     if let port = http.port {
       let endpoint = HTTPEndpoint(
         host: "127.0.0.1", port: port, identity: .loopback(http.isInferenceOpen ? .infer : .none),
         connections: connections, tls: nil)
-      services.append(try application(endpoint, isLoopback: true))
+      addresses.append(try application(endpoint, isLoopback: true))
     }
     if let port = tcp.httpPort {
       let endpoint = HTTPEndpoint(
         host: tcp.address, port: port, identity: .certificate(live), connections: connections,
         tls: try ServerTLS.configuration(tcp, protocols: ["http/1.1"]))
-      services.append(try application(endpoint, isLoopback: false))
+      addresses.append(try application(endpoint, isLoopback: false))
     }
     if let port = tcp.grpcPort {
       let listener = TLSListener(
@@ -41,12 +42,12 @@ struct NetworkAddresses {
         connections: connections, live: live, eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
       let transport = listener.transport(streams)
       logger.info("grpc with TLS", metadata: ["address": "\(tcp.address)", "port": "\(port)"])
-      services.append(
+      addresses.append(
         Address(service: ServingService(server: GRPCServer(transport: transport, daemonServices: rpc))) {
-          _ = await transport.listeningAddress
+          await transport.listeningAddress != nil
         })
     }
-    return services
+    return addresses
   }
 
   private func application(_ endpoint: HTTPEndpoint, isLoopback: Bool) throws -> Address {
@@ -60,6 +61,9 @@ struct NetworkAddresses {
         isLoopback ? "http" : "http with TLS", metadata: ["address": "\(endpoint.host)", "port": "\(port)"])
       isListening.finish()
     }
-    return Address(service: service) { for await _ in listening {} }
+    return Address(service: service) {
+      for await _ in listening {}
+      return !Task.isCancelled
+    }
   }
 }
