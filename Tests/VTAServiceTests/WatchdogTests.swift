@@ -59,23 +59,6 @@ import Testing
     #expect(end.errors.contains("'drain_seconds' has changed"))
   }
 
-  /// SIGHUP while the first configuration is still being read.
-  @Test func reloadThatComesTooEarlyIsHarmless() async throws {
-    let folder = try TemporaryFolder()
-    let socket = folder.path("s")
-    // Opening it waits for the reader, and the reader waits for the text.
-    let file = folder.path("vtad.json")
-    try #require(mkfifo(file, 0o600) == 0)
-    let vtad = try VtadProcess(["--config", file, "--socket", socket, "--device", "sim"])
-    let first = try #require(FileHandle(forWritingAtPath: file))
-    kill(vtad.process.processIdentifier, SIGHUP)
-    try first.write(contentsOf: Data("{}".utf8))
-    try first.close()
-    #expect(vtad.firstLine() == "vtad: ready: \(socket)")
-    vtad.process.terminate()
-    #expect(vtad.end().code == 0)
-  }
-
   @Test(arguments: [
     ("{}", Int32(0), "ok"), (#"{"quota": 1}"#, 1, "quota"),
     (#"{"admin_group": "no such group"}"#, 1, "group"),
