@@ -14,6 +14,7 @@ demo: build .venv
 
 # `swift test` would add a flag of its own and build everything again, so the build comes first.
 test: check .venv
+	scripts/setup.sh chromium
 	swift build $(SWIFT_FLAGS) --build-tests
 	scripts/test-kernels.sh
 	swift test $(SWIFT_FLAGS) --skip-build
