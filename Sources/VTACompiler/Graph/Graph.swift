@@ -175,6 +175,11 @@ struct Window: Hashable, Sendable {
 
   static let point = Window(
     kernel: Extent(height: 1, width: 1), stride: Extent(height: 1, width: 1), padding: .none)
+
+  /// All of an input, N×C×H×W.
+  static func whole(of shape: [Int]) -> Window {
+    Window(kernel: Extent(height: shape[2], width: shape[3]), stride: point.stride, padding: .none)
+  }
 }
 
 /// What an activation function clips to, in real numbers.

@@ -53,7 +53,7 @@ struct UnaryAnswer {
       received.reserveCapacity(minimumWritableBytes: max(bytes.readableBytes, missingBytes))
       received.writeImmutableBuffer(bytes)
     }
-    if let length = messageLength {
+    if let length = received.messageLength {
       guard length <= maximumMessageBytes else {
         throw .malformed("it has \(length) bytes, and \(maximumMessageBytes) is the limit")
       }
@@ -62,17 +62,12 @@ struct UnaryAnswer {
     guard !isLast else { throw .malformed("it ends without a status") }
   }
 
-  /// What gRPC's prefix says; `nil` until it is whole.
-  private var messageLength: Int? {
-    received.getInteger(at: received.readerIndex + 1, as: UInt32.self).map { Int($0) }
-  }
-
   private var missingBytes: Int {
-    messageLength.map { FramedMessage.prefixBytes + $0 - received.readableBytes } ?? 0
+    received.messageLength.map { FramedMessage.prefixBytes + $0 - received.readableBytes } ?? 0
   }
 
   private func message() throws(CallFailure) -> ByteBuffer {
-    guard messageLength != nil else { throw .malformed("it has no message") }
+    guard received.messageLength != nil else { throw .malformed("it has no message") }
     guard missingBytes == 0 else { throw .malformed("its message is cut") }
     var message = received
     guard message.readInteger(as: UInt8.self) == 0 else {
@@ -80,26 +75,5 @@ struct UnaryAnswer {
     }
     message.moveReaderIndex(forwardBy: FramedMessage.prefixBytes - 1)
     return message
-  }
-}
-
-extension String {
-  /// A status message as it was before it travelled; what is no valid encoding stays as it is.
-  var percentDecodedFromGRPC: String {
-    guard utf8.contains(UInt8(ascii: "%")) else { return self }
-    var decoded: [UInt8] = []
-    var rest = utf8[...]
-    while let byte = rest.popFirst() {
-      let digits = rest.prefix(2)
-      if byte == UInt8(ascii: "%"), digits.count == 2, digits.first != UInt8(ascii: "+"),
-        let value = UInt8(String(Substring(digits)), radix: 16)
-      {
-        decoded.append(value)
-        rest = rest.dropFirst(2)
-      } else {
-        decoded.append(byte)
-      }
-    }
-    return String(decoding: decoded, as: UTF8.self)
   }
 }

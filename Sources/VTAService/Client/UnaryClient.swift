@@ -76,7 +76,7 @@ final class UnaryClient: Sendable {
   private func headers(of method: MethodDescriptor) -> HPACKHeaders {
     [
       ":method": "POST", ":scheme": tls == nil ? "http" : "https",
-      ":path": "/\(method.service.fullyQualifiedService)/\(method.method)", ":authority": address.authority,
+      ":path": method.path, ":authority": address.authority,
       "te": "trailers", "content-type": "application/grpc",
     ]
   }

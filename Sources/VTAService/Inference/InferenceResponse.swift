@@ -23,15 +23,13 @@ struct InferenceResponse: Sendable {
   func framed() throws -> ByteBuffer {
     let head: MessageBytes = try message.serializedBytes()
     let count = rawContents.reduce(head.count) { $0 + 1 + Self.varintByteCount($1.count) + $1.count }
-    guard count <= Self.byteCountMax else {
+    guard count <= DaemonConfiguration.messageBytesMax else {
       throw ServiceError(
         .resourceExhausted,
-        "the outputs make an answer of \(count) bytes, more than the \(Self.byteCountMax) that a message can have; "
+        "the outputs make an answer of \(count) bytes, more than the \(DaemonConfiguration.messageBytesMax) that a message can have; "
           + "ask for them in shared memory, or for fewer samples")
     }
-    var frame = ByteBufferAllocator().buffer(capacity: FramedMessage.prefixBytes + count)
-    frame.writeInteger(UInt8(0))
-    frame.writeInteger(UInt32(count))
+    var frame = ByteBuffer(prefixOfMessageWith: count)
     frame.writeImmutableBuffer(head.buffer)
     // Behind all other fields, where SwiftProtobuf would write it too: no field has a higher number.
     for contents in rawContents {
@@ -41,9 +39,6 @@ struct InferenceResponse: Sendable {
     }
     return frame
   }
-
-  /// Protobuf's own limit.
-  private static let byteCountMax = Int(Int32.max)
 
   private static func varintByteCount(_ value: Int) -> Int {
     max(1, (Int.bitWidth - value.leadingZeroBitCount + 6) / 7)

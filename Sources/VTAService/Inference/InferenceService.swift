@@ -159,7 +159,7 @@ extension InferenceService {
 extension UnaryCall {
   /// The call that most of a client's time goes into.
   static func modelInfer(_ core: InferenceProtocol) -> UnaryCall {
-    UnaryCall(Inference_GRPCInferenceService.Method.ModelInfer.descriptor) { received, caller in
+    UnaryCall(method: Inference_GRPCInferenceService.Method.ModelInfer.descriptor) { received, caller in
       let request = try InferenceRequest(encoded: received.take() ?? ByteBuffer())
       if request.isSmall { return try await core.infer(request, for: caller).framed() }
       return try await withTaskExecutorPreference(globalConcurrentExecutor) {

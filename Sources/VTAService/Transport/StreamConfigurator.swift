@@ -10,7 +10,7 @@ struct StreamConfigurator: Sendable {
   /// - Parameter calls: Those that do without gRPC Swift.
   init(maximumMessageBytes: Int, calls: [UnaryCall]) {
     self.maximumMessageBytes = maximumMessageBytes
-    self.calls = Dictionary(uniqueKeysWithValues: calls.map { ($0.path, $0) })
+    self.calls = Dictionary(uniqueKeysWithValues: calls.map { ($0.method.path, $0) })
   }
 
   /// Called on the stream's event loop, which is its connection's too, before the first frame is delivered.

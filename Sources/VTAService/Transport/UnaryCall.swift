@@ -1,79 +1,15 @@
 internal import GRPCCore
 internal import NIOCore
-internal import SwiftProtobuf
 
 /// A call with one message each way whose time counts, so that ``UnaryCallHandler`` answers it without gRPC Swift, which
 /// takes several times as long as a small model runs.
 struct UnaryCall: Sendable {
-  /// `/package.Service/Method`, as in an HTTP/2 request.
-  let path: String
+  let method: MethodDescriptor
   /// From the message of the request to the answer's, with its prefix as ``FramedMessage`` has it.
   let answer: @Sendable (Handover<ByteBuffer>, Caller) async throws -> ByteBuffer
-
-  init(
-    _ method: MethodDescriptor,
-    answer: @escaping @Sendable (Handover<ByteBuffer>, Caller) async throws -> ByteBuffer
-  ) {
-    path = "/\(method.fullyQualifiedMethod)"
-    self.answer = answer
-  }
 }
 
-/// An encoded message in a buffer of NIO's, so that it is decoded where it was received.
-struct MessageBytes: SwiftProtobufContiguousBytes {
-  private(set) var buffer: ByteBuffer
-
-  init(buffer: ByteBuffer) { self.buffer = buffer }
-
-  init(repeating byte: UInt8, count: Int) { buffer = ByteBuffer(repeating: byte, count: count) }
-
-  init(_ bytes: some Sequence<UInt8>) { buffer = ByteBuffer(bytes: bytes) }
-
-  var count: Int { buffer.readableBytes }
-
-  func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-    try buffer.withUnsafeReadableBytes(body)
-  }
-
-  mutating func withUnsafeMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) rethrows -> R {
-    try buffer.withUnsafeMutableReadableBytes(body)
-  }
-}
-
-/// A message with gRPC's prefix (a byte that says whether it is compressed, its length in four bytes, big-endian),
-/// encoded right where it is sent from.
-struct FramedMessage: SwiftProtobufContiguousBytes {
-  static let prefixBytes = 5
-
-  private(set) var buffer: ByteBuffer
-
-  private init(count: Int) {
-    buffer = ByteBufferAllocator().buffer(capacity: Self.prefixBytes + count)
-    buffer.writeInteger(UInt8(0))
-    buffer.writeInteger(UInt32(count))
-  }
-
-  /// - Parameter count: Below 2 GiB, protobuf's own limit.
-  init(repeating byte: UInt8, count: Int) {
-    self.init(count: count)
-    buffer.writeRepeatingByte(byte, count: count)
-  }
-
-  init(_ bytes: some Sequence<UInt8>) {
-    let bytes = Array(bytes)
-    self.init(count: bytes.count)
-    buffer.writeBytes(bytes)
-  }
-
-  var count: Int { buffer.readableBytes - Self.prefixBytes }
-
-  func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
-    try buffer.withUnsafeReadableBytes { try body(.init(rebasing: $0.dropFirst(Self.prefixBytes))) }
-  }
-
-  mutating func withUnsafeMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) rethrows -> R {
-    try buffer.withUnsafeMutableReadableBytes {
-      try body(.init(rebasing: $0.dropFirst(Self.prefixBytes)))
-    }
-  }
+extension MethodDescriptor {
+  /// `/package.Service/Method`, as in an HTTP/2 request.
+  var path: String { "/\(fullyQualifiedMethod)" }
 }

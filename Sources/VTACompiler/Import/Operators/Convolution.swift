@@ -92,8 +92,7 @@ extension OperatorRow {
     constraints: [.imageInput]
   ) { node, builder throws(CompileError) in
     let (input, shape) = try node.activation(0)
-    let whole = Window.Extent(height: shape[2], width: shape[3])
-    let window = Window(kernel: whole, stride: Window.point.stride, padding: .none)
+    let window = Window.whole(of: shape)
     try builder.add(
       .maxPool(MaxPoolLayer(input: input, window: window)), shape: [shape[0], shape[1], 1, 1], for: node)
   }
@@ -106,8 +105,7 @@ extension OperatorRow {
     constraints: [.imageInput]
   ) { node, builder throws(CompileError) in
     let (input, shape) = try node.activation(0)
-    let whole = Window.Extent(height: shape[2], width: shape[3])
-    let window = Window(kernel: whole, stride: Window.point.stride, padding: .none)
+    let window = Window.whole(of: shape)
     let average = LinearLayer.average(input, of: shape, window: window, height: 1, width: 1, counted: .none)
     try builder.add(.linear(average), shape: [shape[0], shape[1], 1, 1], for: node)
   }
@@ -135,8 +133,7 @@ extension OperatorRow {
     ]
   ) { node, builder throws(CompileError) in
     let (input, shape) = try node.activation(0)
-    let whole = Window.Extent(height: shape[2], width: shape[3])
-    let window = Window(kernel: whole, stride: Window.point.stride, padding: .none)
+    let window = Window.whole(of: shape)
     let average = Operation.linear(
       LinearLayer.average(input, of: shape, window: window, height: 1, width: 1, counted: .none))
     let kept = [shape[0], shape[1], 1, 1]

@@ -1,0 +1,71 @@
+internal import NIOCore
+internal import SwiftProtobuf
+
+/// An encoded message in a buffer of NIO's, so that it is decoded where it was received.
+struct MessageBytes: SwiftProtobufContiguousBytes {
+  private(set) var buffer: ByteBuffer
+
+  init(buffer: ByteBuffer) { self.buffer = buffer }
+
+  init(repeating byte: UInt8, count: Int) { buffer = ByteBuffer(repeating: byte, count: count) }
+
+  init(_ bytes: some Sequence<UInt8>) { buffer = ByteBuffer(bytes: bytes) }
+
+  var count: Int { buffer.readableBytes }
+
+  func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    try buffer.withUnsafeReadableBytes(body)
+  }
+
+  mutating func withUnsafeMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) rethrows -> R {
+    try buffer.withUnsafeMutableReadableBytes(body)
+  }
+}
+
+/// A message with gRPC's prefix (a byte that says whether it is compressed, its length in four bytes, big-endian),
+/// encoded right where it is sent from.
+struct FramedMessage: SwiftProtobufContiguousBytes {
+  static let prefixBytes = 5
+
+  private(set) var buffer: ByteBuffer
+
+  private init(count: Int) {
+    buffer = ByteBuffer(prefixOfMessageWith: count)
+  }
+
+  /// - Parameter count: Below 2 GiB, protobuf's own limit.
+  init(repeating byte: UInt8, count: Int) {
+    self.init(count: count)
+    buffer.writeRepeatingByte(byte, count: count)
+  }
+
+  init(_ bytes: some Sequence<UInt8>) {
+    let bytes = Array(bytes)
+    self.init(count: bytes.count)
+    buffer.writeBytes(bytes)
+  }
+
+  var count: Int { buffer.readableBytes - Self.prefixBytes }
+
+  func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
+    try buffer.withUnsafeReadableBytes { try body(.init(rebasing: $0.dropFirst(Self.prefixBytes))) }
+  }
+
+  mutating func withUnsafeMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) rethrows -> R {
+    try buffer.withUnsafeMutableReadableBytes {
+      try body(.init(rebasing: $0.dropFirst(Self.prefixBytes)))
+    }
+  }
+}
+
+extension ByteBuffer {
+  /// gRPC's prefix, with room for the message behind it.
+  init(prefixOfMessageWith count: Int) {
+    self = ByteBufferAllocator().buffer(capacity: FramedMessage.prefixBytes + count)
+    writeInteger(UInt8(0))
+    writeInteger(UInt32(count))
+  }
+
+  /// What gRPC's prefix says; `nil` until it is whole.
+  var messageLength: Int? { getInteger(at: readerIndex + 1, as: UInt32.self).map { Int($0) } }
+}
