@@ -53,6 +53,9 @@ let package = Package(
     .systemLibrary(name: "CLibZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
 
     .target(name: "CVTALinux"),
+    .target(
+      name: "CVTAZlib", cSettings: [.enableWarning("all"), .treatAllWarnings(as: .error)],
+      linkerSettings: [.linkedLibrary("z")]),
     .target(name: "CVTAKernels", cSettings: [.enableWarning("all"), .treatAllWarnings(as: .error)]),
     .target(name: "VTA", dependencies: ["CVTAKernels"], swiftSettings: settings),
     .target(
@@ -72,7 +75,8 @@ let package = Package(
     .target(
       name: "VTAService",
       dependencies: [
-        "VTA", "VTAModule", "VTARuntime", "CVTALinux", "CSystemd", protobuf, log, systemPackage, crypto,
+        "VTA", "VTAModule", "VTARuntime", "CVTALinux", "CSystemd", "CVTAZlib", protobuf, log, systemPackage,
+        crypto,
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "NIOTLS", package: "swift-nio"),
