@@ -1,7 +1,6 @@
 import Foundation
 import GRPCCore
 import GRPCNIOTransportHTTP2
-import NIOPosix
 import SwiftProtobuf
 import Synchronization
 import Testing
@@ -43,12 +42,10 @@ import Testing
     let path = folder.path("s")
     let socket = try ListeningSocket.create(path: path, mode: 0o600)
     let connections = ConnectionRegistry()
-    let listener = UnixListener(
-      descriptor: socket.descriptor, connections: connections,
-      live: try LiveConfiguration(try await DaemonConfiguration(file: nil)),
-      eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
-    let streams = StreamConfigurator(maximumMessageBytes: 1 << 20, calls: [])
-    try await withGRPCServer(transport: listener.transport(streams), services: [Echo()]) { _ in
+    let server = CallTransport(
+      .socket(socket.descriptor), maximumMessageBytes: 1 << 20, directly: [], connections: connections,
+      live: try LiveConfiguration(try await DaemonConfiguration(file: nil)))
+    try await withGRPCServer(transport: server, services: [Echo()]) { _ in
       let transport = try HTTP2ClientTransport.Posix(
         target: .unixDomainSocket(path: path), transportSecurity: .plaintext)
       try await withGRPCClient(transport: transport) { client in

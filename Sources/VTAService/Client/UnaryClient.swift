@@ -98,7 +98,7 @@ final class UnaryClient: Sendable {
       channel.eventLoop.makeCompletedFuture {
         let pipeline = channel.pipeline.syncOperations
         if let tls { try pipeline.addHandler(NIOSSLClientHandler(context: tls, serverHostname: name)) }
-        try pipeline.addHandler(NIOHTTP2Handler(mode: .client, initialSettings: Self.settings))
+        try pipeline.addHandler(NIOHTTP2Handler(mode: .client, initialSettings: HTTP2Tuning.client))
         try pipeline.addHandler(connection.value)
       }
     }
@@ -110,13 +110,6 @@ final class UnaryClient: Sendable {
       }
     connected.whenFailure { connection.value.end(.unreachable($0.short)) }
   }
-
-  private static let settings: HTTP2Settings = [
-    HTTP2Setting(parameter: .enablePush, value: 0),
-    HTTP2Setting(parameter: .initialWindowSize, value: HTTP2Tuning.windowBytes),
-    HTTP2Setting(parameter: .maxFrameSize, value: HTTP2Tuning.frameBytes),
-    HTTP2Setting(parameter: .maxHeaderListSize, value: HPACKDecoder.defaultMaxHeaderListSize),
-  ]
 }
 
 extension DaemonAddress {

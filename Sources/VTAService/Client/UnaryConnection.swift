@@ -263,9 +263,11 @@ extension UnaryConnection {
 
   /// Lets the daemon send on when half of a window is used up.
   private func widen(_ window: NIOHTTP2WindowUpdatedEvent) {
-    guard let size = window.inboundWindowSize, size <= HTTP2Tuning.windowBytes / 2 else { return }
+    guard let size = window.inboundWindowSize, let increment = HTTP2Tuning.windowIncrement(size) else {
+      return
+    }
     guard window.streamID == .rootStream || calls[window.streamID] != nil else { return }
-    write(.windowUpdate(windowSizeIncrement: HTTP2Tuning.windowBytes - size), on: window.streamID)
+    write(.windowUpdate(windowSizeIncrement: increment), on: window.streamID)
     needsFlush = true
   }
 }

@@ -14,8 +14,6 @@ struct DaemonService: Vta_V1_Daemon.ServiceProtocol, CallAnswering {
   let bitstreams: BitstreamControl
   let started: ContinuousClock.Instant
 
-  var drain: Drain { core.drain }
-
   private var deviceControl: DeviceControl { DeviceControl(dispatcher: core.dispatcher, logger: core.logger) }
 
   func status(

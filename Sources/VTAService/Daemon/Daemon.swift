@@ -1,9 +1,7 @@
 internal import Foundation
 internal import GRPCCore
-internal import GRPCNIOTransportCore
 internal import Glibc
 package import Logging
-internal import NIOPosix
 internal import ServiceLifecycle
 internal import UnixSignals
 internal import VTA
@@ -78,18 +76,18 @@ package final class Daemon: Sendable {
           folder: configuration.bitstreams, models: models, dispatcher: dispatcher, logger: logger),
         started: .now),
     ]
-    let listener = UnixListener(
-      descriptor: socket.descriptor, connections: connections, live: live,
-      eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
-    let streams = StreamConfigurator(
-      maximumMessageBytes: configuration.maximumMessageBytes, calls: [.modelInfer(core)])
-    let transport = listener.transport(streams)
+    let transport = { @Sendable (address: CallTransport.Address) in
+      CallTransport(
+        address, maximumMessageBytes: configuration.maximumMessageBytes, directly: [.modelInfer(core)],
+        connections: connections, live: live)
+    }
+    let local = transport(.socket(socket.descriptor))
     let addresses = try NetworkAddresses(
-      configuration: configuration, core: core, streams: streams, connections: connections, live: live,
+      configuration: configuration, core: core, transport: transport, connections: connections, live: live,
       logger: logger
     ).addresses(rpc: services)
     let readiness = ReadinessService(
-      listening: [{ await transport.listeningAddress != nil }] + addresses.map(\.isListening), models: models,
+      listening: [{ await local.isListening }] + addresses.map(\.isListening), models: models,
       drain: drain, notifier: notifier,
       watchdog: Watchdog(
         patience: notifier.watchdogInterval ?? .seconds(1),
@@ -113,7 +111,7 @@ package final class Daemon: Sendable {
     // Stopped from the last to the first, so that systemd sees signs of life until the last call is done.
     var group = ServiceGroupConfiguration(
       services: [
-        readiness, ServingService(server: GRPCServer(transport: transport, daemonServices: services)),
+        readiness, ServingService(server: GRPCServer(transport: local, services: services)),
       ]
         + addresses.map(\.service)
         + (reload.map { [ReloadService(read: $0, take: take, notifier: notifier, logger: logger)] } ?? [])

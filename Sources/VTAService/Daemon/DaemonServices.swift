@@ -9,7 +9,7 @@ struct ServingService<Transport: ServerTransport>: Service {
 
   func run() async throws {
     try await withGracefulShutdownHandler {
-      try await withTaskExecutorPreference(EventLoopExecutor.all) { try await server.serve() }
+      try await server.serve()
     } onGracefulShutdown: {
       server.beginGracefulShutdown()
     }

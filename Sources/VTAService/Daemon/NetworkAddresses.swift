@@ -1,15 +1,13 @@
 internal import GRPCCore
-internal import GRPCNIOTransportCore
 internal import Hummingbird
 internal import Logging
-internal import NIOPosix
 internal import ServiceLifecycle
 
 /// What the daemon serves on besides its Unix socket: nothing, unless the configuration says so.
 struct NetworkAddresses {
   let configuration: DaemonConfiguration
   let core: InferenceProtocol
-  let streams: StreamConfigurator
+  let transport: @Sendable (CallTransport.Address) -> CallTransport
   let connections: ConnectionRegistry
   let live: LiveConfiguration
   let logger: Logger
@@ -37,14 +35,12 @@ struct NetworkAddresses {
       addresses.append(try application(endpoint, isLoopback: false))
     }
     if let port = tcp.grpcPort {
-      let listener = TLSListener(
-        address: tcp.address, port: port, context: try ServerTLS.context(tcp, protocols: ["h2"]),
-        connections: connections, live: live, eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
-      let transport = listener.transport(streams)
+      let context = try ServerTLS.context(tcp, protocols: ["h2"])
+      let transport = transport(.tls(host: tcp.address, port: port, context))
       logger.info("grpc with TLS", metadata: ["address": "\(tcp.address)", "port": "\(port)"])
       addresses.append(
-        Address(service: ServingService(server: GRPCServer(transport: transport, daemonServices: rpc))) {
-          await transport.listeningAddress != nil
+        Address(service: ServingService(server: GRPCServer(transport: transport, services: rpc))) {
+          await transport.isListening
         })
     }
     return addresses

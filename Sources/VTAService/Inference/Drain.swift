@@ -1,7 +1,6 @@
 internal import Synchronization
 
-/// Whether the daemon is going down. gRPC cancels calls when it begins to shut down as well as when their client leaves;
-/// the first kind must go on.
+/// Whether the daemon is going down.
 package final class Drain: Sendable {
   private let flag = Atomic(false)
 

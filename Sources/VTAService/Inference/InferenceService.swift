@@ -8,7 +8,6 @@ struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol, CallAns
   static let streamRequests = 16
 
   let core: InferenceProtocol
-  var drain: Drain { core.drain }
 
   func serverLive(
     request: ServerRequest<Inference_ServerLiveRequest>, context: ServerContext
@@ -176,7 +175,7 @@ extension InferenceRequest {
 
   /// Whether its inputs are made ready where the connection is served.
   fileprivate var isSmall: Bool {
-    guard rawByteCount <= UnaryCallHandler.smallBytes else { return false }
+    guard rawByteCount <= DirectCall.smallBytes else { return false }
     var sharedBytes: UInt64 = 0
     for input in message.inputs {
       guard !input.hasContents else { return false }

@@ -1,9 +1,7 @@
 internal import GRPCCore
 
 /// A gRPC service whose calls know their caller, and whose errors are statuses.
-protocol CallAnswering: Sendable {
-  var drain: Drain { get }
-}
+protocol CallAnswering: Sendable {}
 
 extension CallAnswering {
   /// Answers a call, or refuses it with the status and sentence that belong to the error.
@@ -17,7 +15,7 @@ extension CallAnswering {
     }
   }
 
-  /// Gives up the work when the client leaves or its deadline passes, but not when the daemon drains.
+  /// Gives up the work when the client leaves or its deadline passes.
   func untilClientLeaves<Output: Sendable>(
     _ body: @escaping @Sendable () async throws -> Output
   ) async throws -> Output {
@@ -28,8 +26,8 @@ extension CallAnswering {
       } onCancel: {
         work.cancel()
       }
-    } onCancelRPC: { [drain] in
-      if !drain.hasBegun { work.cancel() }
+    } onCancelRPC: {
+      work.cancel()
     }
   }
 }

@@ -1,3 +1,4 @@
+internal import GRPCCore
 internal import NIOCore
 internal import SwiftProtobuf
 
@@ -24,10 +25,13 @@ struct MessageBytes: SwiftProtobufContiguousBytes {
 
 /// A message with gRPC's prefix (a byte that says whether it is compressed, its length in four bytes, big-endian),
 /// encoded right where it is sent from.
-struct FramedMessage: SwiftProtobufContiguousBytes {
+struct FramedMessage: SwiftProtobufContiguousBytes, GRPCContiguousBytes {
   static let prefixBytes = 5
 
   private(set) var buffer: ByteBuffer
+
+  /// - Parameter buffer: A message with its prefix.
+  fileprivate init(buffer: ByteBuffer) { self.buffer = buffer }
 
   private init(count: Int) {
     buffer = ByteBuffer(prefixOfMessageWith: count)
@@ -68,4 +72,18 @@ extension ByteBuffer {
 
   /// What gRPC's prefix says; `nil` until it is whole.
   var messageLength: Int? { getInteger(at: readerIndex + 1, as: UInt32.self).map { Int($0) } }
+
+  /// The next message; `nil` while it isn't whole.
+  /// - Throws: ``ServiceError`` if it says that it is compressed.
+  mutating func readFramedMessage() throws(ServiceError) -> FramedMessage? {
+    guard let length = messageLength, let framed = readSlice(length: FramedMessage.prefixBytes + length)
+    else {
+      return nil
+    }
+    guard framed.getInteger(at: framed.readerIndex, as: UInt8.self) == 0 else {
+      throw ServiceError(
+        .internal, "the message is marked as compressed, but grpc-encoding names no algorithm")
+    }
+    return FramedMessage(buffer: framed)
+  }
 }

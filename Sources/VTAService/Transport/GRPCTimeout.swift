@@ -1,18 +1,13 @@
 internal import NIOCore
-internal import NIOHPACK
 
 /// How long a client waits for its answer: at most eight digits and a unit in the header `grpc-timeout`.
-///
-/// gRPC Swift is not shown what a client wrote: a negative number ends its process.
 struct GRPCTimeout {
   static let headerName = "grpc-timeout"
 
   /// At most a year: more may be said than the nanoseconds of a clock can hold.
   let amount: TimeAmount
 
-  /// `nil` without the header.
-  init?(_ headers: HPACKHeaders) throws(ServiceError) {
-    guard let text = headers.first(name: Self.headerName) else { return nil }
+  init(_ text: String) throws(ServiceError) {
     let digits = text.utf8.dropLast()
     guard (1...8).contains(digits.count), digits.allSatisfy({ (0x30...0x39).contains($0) }),
       let value = Int64(text.dropLast()), let unit = text.last,
@@ -25,12 +20,6 @@ struct GRPCTimeout {
     }
     let (product, overflows) = value.multipliedReportingOverflow(by: nanoseconds)
     amount = .nanoseconds(overflows ? Self.longest : min(product, Self.longest))
-  }
-
-  /// The same, rounded up to what gRPC Swift reads: seven digits.
-  var headerValue: String {
-    let milliseconds = (amount.nanoseconds + 999_999) / 1_000_000
-    return milliseconds < 10_000_000 ? "\(milliseconds)m" : "\((milliseconds + 59_999) / 60_000)M"
   }
 
   private static let nanosecondsPerUnit: [Character: Int64] = [

@@ -1,8 +1,8 @@
 internal import GRPCCore
 internal import NIOCore
 
-/// A call with one message each way whose time counts, so that ``UnaryCallHandler`` answers it without gRPC Swift, which
-/// takes several times as long as a small model runs.
+/// How a call with one message each way is answered without gRPC Swift, which takes several times as long as a small model
+/// runs.
 struct UnaryCall: Sendable {
   let method: MethodDescriptor
   /// From the message of the request to the answer's, with its prefix as ``FramedMessage`` has it.

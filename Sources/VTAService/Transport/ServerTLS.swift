@@ -1,52 +1,5 @@
 internal import Foundation
-internal import GRPCNIOTransportHTTP2
-internal import NIOCore
-internal import NIOPosix
 internal import NIOSSL
-
-/// Accepts gRPC connections over TLS, and marks each with its client's certificate.
-struct TLSListener: HTTP2ServerTransport.ListenerFactory {
-  let address: String
-  let port: Int
-  let context: NIOSSLContext
-  let connections: ConnectionRegistry
-  let live: LiveConfiguration
-  let eventLoopGroup: any EventLoopGroup
-
-  typealias Connection = HTTP2ServerTransport.ConnectionConfigurator.ConnectionChannel
-
-  func makeListeningChannel(
-    listenerConfigurator: HTTP2ServerTransport.ListenerConfigurator,
-    connectionConfigurator: HTTP2ServerTransport.ConnectionConfigurator
-  ) async throws -> NIOAsyncChannel<Connection, Never> {
-    try await ServerBootstrap(group: eventLoopGroup)
-      .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-      .serverChannelInitializer { listenerConfigurator.configure(channel: $0) }
-      .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .bind(host: address, port: port) { channel in
-        channel.eventLoop.makeCompletedFuture { try identify(channel) }
-          .flatMap {
-            connectionConfigurator.configure(channel: channel, tls: .configured(requireALPN: false))
-          }
-          .flatMapError { error in
-            channel.close().flatMapThrowing { throw error }
-          }
-      }
-  }
-
-  private func identify(_ channel: any Channel) throws {
-    let connection = connections.opened()
-    channel.closeFuture.whenComplete { [connections] _ in connections.closed(connection) }
-    let pipeline = channel.pipeline.syncOperations
-    try pipeline.addHandler(NIOSSLServerHandler(context: context))
-    try pipeline.addHandler(
-      ConnectionPeerHandler(.certificate(connection, policy: live.policy, connections: connections)))
-  }
-
-  func transport(_ streams: StreamConfigurator) -> HTTP2ServerTransport.Custom<TLSListener> {
-    HTTP2ServerTransport.Custom(listenerFactory: self, config: .init(streams))
-  }
-}
 
 /// The daemon's side of TLS: its own certificate, and those that sign its clients'.
 enum ServerTLS {

@@ -1,0 +1,130 @@
+internal import NIOCore
+
+/// A call that is answered on the connection's event loop, as far as that is short work.
+final class DirectCall: IncomingCall {
+  /// Decoding more takes longer than other calls of the event loop should wait.
+  static let smallBytes = 1 << 16
+
+  private enum State {
+    case receiving(ByteBuffer)
+    /// The task is `nil` until it has been started.
+    case answering(Task<Void, Never>?)
+    case ended
+  }
+
+  private let call: UnaryCall
+  private let stream: CallStream
+  private let caller: Caller
+  private let maximumMessageBytes: Int
+  private var state = State.receiving(ByteBuffer())
+
+  init(_ call: UnaryCall, _ stream: CallStream, caller: Caller, maximumMessageBytes: Int) {
+    self.call = call
+    self.stream = stream
+    self.caller = caller
+    self.maximumMessageBytes = maximumMessageBytes
+  }
+
+  var isPaused: Bool { false }
+
+  func end() {
+    if case .answering(let task) = state { task?.cancel() }
+    state = .ended
+  }
+
+  func expire() {
+    let hasMoreToCome =
+      switch state {
+      case .receiving: true
+      case .answering, .ended: false
+      }
+    end()
+    stream.fail(.deadlinePassed, hasMoreToCome: hasMoreToCome)
+  }
+
+  private func refuse(_ error: ServiceError, hasMoreToCome: Bool = false) {
+    state = .ended
+    stream.fail(error, hasMoreToCome: hasMoreToCome)
+  }
+}
+
+// Receiving.
+extension DirectCall {
+  func receive(_ bytes: ByteBuffer, isLast: Bool) {
+    guard case .receiving(var received) = state else { return }
+    state = .ended  // gives up its reference to what was received, which would be copied otherwise
+    if received.readableBytes == 0 {
+      received = bytes
+    } else {
+      received.writeImmutableBuffer(bytes)
+    }
+    if let length = received.messageLength, length > maximumMessageBytes {
+      return refuse(.tooLong(length, limit: maximumMessageBytes), hasMoreToCome: !isLast)
+    }
+    guard received.readableBytes <= FramedMessage.prefixBytes + (received.messageLength ?? 0) else {
+      return refuse(
+        ServiceError(.unimplemented, "the call takes one message, and more were sent"), hasMoreToCome: !isLast
+      )
+    }
+    if isLast {
+      finishReceiving(received)
+    } else {
+      state = .receiving(received)
+    }
+  }
+
+  private func finishReceiving(_ received: ByteBuffer) {
+    guard received.readableBytes > 0 else {
+      return refuse(ServiceError(.unimplemented, "the call takes one message, and none was sent"))
+    }
+    do throws(ServiceError) {
+      var received = received
+      guard var message = try received.readFramedMessage()?.buffer else { throw ServiceError.incomplete }
+      message.moveReaderIndex(forwardBy: FramedMessage.prefixBytes)
+      answer(message)
+    } catch {
+      refuse(error)
+    }
+  }
+}
+
+// Answering.
+extension DirectCall {
+  private func answer(_ message: ByteBuffer) {
+    let loop = stream.connection.eventLoop
+    let bound = NIOLoopBound(self, eventLoop: loop)
+    let isSmall = message.readableBytes <= Self.smallBytes
+    let received = Handover(message)
+    let work: @Sendable () async -> Void = { [call, caller] in
+      let result: Result<ByteBuffer, ServiceError>
+      do {
+        result = .success(try await call.answer(received, caller))
+      } catch {
+        result = .failure(ServiceError(error))
+      }
+      if loop.inEventLoop {
+        bound.value.finish(result)
+      } else {
+        loop.execute { bound.value.finish(result) }
+      }
+    }
+    state = .answering(nil)
+    let task =
+      isSmall
+      ? Task.immediate(executorPreference: stream.connection.executor, operation: work)
+      : Task(executorPreference: globalConcurrentExecutor, operation: work)
+    if case .answering = state { state = .answering(task) }
+  }
+
+  private func finish(_ result: Result<ByteBuffer, ServiceError>) {
+    guard case .answering = state else { return }
+    switch result {
+    case .failure(let error): refuse(error)
+    case .success(let framed):
+      state = .ended
+      stream.sendHeaders()
+      stream.send(framed)
+      stream.succeed()
+    }
+  }
+}
