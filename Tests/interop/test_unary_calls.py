@@ -1,5 +1,6 @@
-"""ModelInfer frame by frame, as no gRPC library would send it: what PROTOCOL-HTTP2.md of gRPC allows is answered, the rest
-gets the status of statuscodes.md, and the connection goes on."""
+"""Calls frame by frame, as no gRPC library would send them: what PROTOCOL-HTTP2.md of gRPC allows is answered, the rest
+gets the status of statuscodes.md, and the connection goes on. ModelInfer is answered by code of its own; ServerReady stands
+for the other calls with one message each way, ModelStreamInfer for those with more."""
 
 import contextlib
 import shutil
@@ -127,26 +128,62 @@ def expect_refusal(answer, status, word):
     assert word in urllib.parse.unquote(headers["grpc-message"]), headers
 
 
-def test_message_in_any_pieces(connection):
-    whole = framed(request())
-    expect_right(connection.ask(whole, content_type="application/grpc+proto"))
-    expect_right(connection.ask(None, chunks=[bytes([byte]) for byte in whole]))
-    expect_right(connection.ask(None, chunks=[whole[:3], whole[3:5], whole[5:]]))
+UNARY = pytest.mark.parametrize("call", ["ModelInfer", "ServerReady"])
+EVERY = pytest.mark.parametrize("call", ["ModelInfer", "ServerReady", "ModelStreamInfer"])
 
 
-def test_request_that_ends_with_trailers(connection):
-    stream = connection.open()
-    connection.h2.send_data(stream, framed(request()))
+def message_of(call):
+    return messages.ServerReadyRequest().SerializeToString() if call == "ServerReady" else request()
+
+
+def parts(data):
+    """The messages of an answer."""
+    while data:
+        flag, length = struct.unpack(">BI", data[:5])
+        assert flag == 0 and length <= len(data) - 5
+        yield data[5 : 5 + length]
+        data = data[5 + length :]
+
+
+def expect_right_of(call, answer, count=1):
+    headers, data = answer
+    assert (headers[":status"], headers["grpc-status"]) == ("200", "0"), headers
+    assert headers["content-type"] == "application/grpc"
+    answers = list(parts(data))
+    assert len(answers) == count
+    for message in answers:
+        if call == "ServerReady":
+            assert messages.ServerReadyResponse.FromString(message).ready
+        elif call == "ModelInfer":
+            assert messages.ModelInferResponse.FromString(message).model_name == "digits"
+        else:
+            answer = messages.ModelStreamInferResponse.FromString(message)
+            assert answer.infer_response.model_name == "digits" and not answer.error_message
+
+
+@EVERY
+def test_message_in_any_pieces(connection, call):
+    whole = framed(message_of(call))
+    expect_right_of(call, connection.ask(whole, call=call, content_type="application/grpc+proto"))
+    expect_right_of(call, connection.ask(None, call=call, chunks=[bytes([byte]) for byte in whole]))
+    expect_right_of(call, connection.ask(None, call=call, chunks=[whole[:3], whole[3:5], whole[5:]]))
+
+
+@EVERY
+def test_request_that_ends_with_trailers(connection, call):
+    stream = connection.open(call=call)
+    connection.h2.send_data(stream, framed(message_of(call)))
     connection.h2.send_headers(stream, [("x-checksum", "1")], end_stream=True)
     connection.send()
-    expect_right(connection.answer(stream))
+    expect_right_of(call, connection.answer(stream))
 
 
-def test_padded_frames(connection):
-    stream = connection.open()
-    connection.h2.send_data(stream, framed(request()), pad_length=200, end_stream=True)
+@EVERY
+def test_padded_frames(connection, call):
+    stream = connection.open(call=call)
+    connection.h2.send_data(stream, framed(message_of(call)), pad_length=200, end_stream=True)
     connection.send()
-    expect_right(connection.answer(stream))
+    expect_right_of(call, connection.answer(stream))
 
 
 def test_number_of_messages(connection):
@@ -156,25 +193,97 @@ def test_number_of_messages(connection):
     expect_refusal(connection.ask(None, chunks=[framed(request())] * 2), UNIMPLEMENTED, "more were sent")
 
 
-def test_broken_frames(connection):
+def test_number_of_messages_of_other_calls(connection):
+    for body in (b"", framed(b"") * 2):
+        headers, data = connection.ask(body, call="ServerReady")
+        assert data == b"" and headers["grpc-status"] not in ("0", "2"), headers
+    headers, data = connection.ask(b"", call="ModelStreamInfer")
+    assert data == b"" and headers["grpc-status"] == "0", headers
+    expect_right_of("ModelStreamInfer", connection.ask(framed(request()) * 40, call="ModelStreamInfer"), 40)
+    whole = framed(request()) * 3
+    chunks = [whole[start : start + 100] for start in range(0, len(whole), 100)]
+    expect_right_of("ModelStreamInfer", connection.ask(None, chunks=chunks, call="ModelStreamInfer"), 3)
+
+
+@EVERY
+def test_broken_frames(connection, call):
     whole = framed(request())
     for length in (1, 4, 5, len(whole) - 1):
-        expect_refusal(connection.ask(whole[:length]), INTERNAL, "ends before")
-    expect_refusal(connection.ask(framed(request(), flag=1)), INTERNAL, "compressed")
-    expect_refusal(connection.ask(framed(b"\xff" * 9)), INVALID, "ModelInferRequest")
+        expect_refusal(connection.ask(whole[:length], call=call), INTERNAL, "ends before")
+    expect_refusal(connection.ask(framed(request(), flag=1), call=call), INTERNAL, "compressed")
+    headers, _ = connection.ask(framed(b"\xff" * 9), call=call)
+    assert headers["grpc-status"] in {"ModelInfer": "3"}.get(call, ("3", "13")), headers
 
 
-def test_message_that_is_too_long(connection):
+def test_stream_that_breaks_later(connection):
+    """What was right before is answered, or not: the status says that it can't be relied upon."""
+    for rest, status in ((b"\0\0", INTERNAL), (struct.pack(">BI", 0, LIMIT + 1), EXHAUSTED)):
+        headers, data = connection.ask(framed(request()) + rest, call="ModelStreamInfer")
+        assert headers["grpc-status"] == str(status), headers
+        assert len(list(parts(data))) <= 1
+
+
+@EVERY
+def test_message_that_is_too_long(connection, call):
     """Refused by its prefix; what comes after is thrown away."""
-    stream = connection.open()
+    stream = connection.open(call=call)
     connection.h2.send_data(stream, struct.pack(">BI", 0, LIMIT + 1))
     connection.send()
     expect_refusal(connection.answer(stream), EXHAUSTED, f"{LIMIT + 1} bytes")
-    stream = connection.open()
+    stream = connection.open(call=call)
     for _ in range(4):
         connection.h2.send_data(stream, struct.pack(">BI", 0, 0xFFFFFFFF) + bytes(10_000))
     connection.send()
     expect_refusal(connection.answer(stream), EXHAUSTED, "4294967295 bytes")
+
+
+def test_stream_whose_answers_nobody_reads(connection):
+    """The daemon stops taking requests, and goes on when its answers are read."""
+    message = framed(request(2000))
+    stream = connection.open(call="ModelStreamInfer")
+    sent, unread, acknowledges = 0, [], False
+
+    def receive():
+        """One piece of what comes; the event that ends the stream."""
+        for event in connection.h2.receive_data(connection.socket.recv(1 << 16)):
+            if isinstance(event, h2.events.DataReceived) and event.stream_id == stream:
+                unread.append(event.data)
+                if acknowledges:
+                    connection.h2.acknowledge_received_data(event.flow_controlled_length, stream)
+            elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
+                return event
+        connection.send()
+
+    def send(rest):
+        """All of it, or what there is room for when nothing comes for a while. The rest."""
+        while rest:
+            room = min(connection.h2.local_flow_control_window(stream), connection.h2.max_outbound_frame_size)
+            if room == 0:
+                try:
+                    assert receive() is None
+                except TimeoutError:
+                    return rest
+            else:
+                connection.h2.send_data(stream, rest[:room])
+                connection.send()
+                rest = rest[room:]
+        return rest
+
+    connection.socket.settimeout(2)
+    while not (rest := send(message)):
+        sent += 1
+        # Two windows, what is worked on and what waits.
+        assert sent < 100
+    connection.socket.settimeout(60)
+    acknowledges = True
+    connection.h2.acknowledge_received_data(sum(map(len, unread)), stream)
+    connection.send()
+    assert not send(rest)
+    connection.h2.end_stream(stream)
+    connection.send()
+    while receive() is None:
+        pass
+    assert len(list(parts(b"".join(unread)))) == sent + 1
 
 
 @pytest.mark.parametrize("timeout", ["99999999H", "99999999M", "99999999S", "9999999H", "60000m", "60000000u"])
@@ -184,7 +293,7 @@ def test_deadline_that_is_far(connection, timeout):
     assert headers["grpc-status"] == "0", headers
 
 
-@pytest.mark.parametrize("call", ["ModelInfer", "ServerReady"])
+@UNARY
 @pytest.mark.parametrize("timeout", ["", "S", "1", "1x", "-1S", "1 S", "123456789S", "١S", "1S1S"])
 def test_deadline_that_is_none(connection, call, timeout):
     expect_refusal(connection.ask(framed(request()), [("grpc-timeout", timeout)], call=call), INVALID, "grpc-timeout")
@@ -197,26 +306,40 @@ def test_deadline_that_passes(connection):
     expect_refusal(connection.ask(framed(request(4000)), [("grpc-timeout", "1n")]), DEADLINE, "deadline")
 
 
-def test_stream_that_is_reset(connection):
+def test_deadline_of_a_stream(connection):
+    for sent in (b"", framed(request())[:100]):
+        stream = connection.open([("grpc-timeout", "50m")], call="ModelStreamInfer")
+        connection.h2.send_data(stream, sent)
+        connection.send()
+        expect_refusal(connection.answer(stream), DEADLINE, "deadline")
+
+
+@EVERY
+def test_stream_that_is_reset(connection, call):
     expect_right(connection.ask(framed(request())))  # from now on it is known what may be sent
     for part in (0, 3, 100, None):
-        stream = connection.open()
+        stream = connection.open(call=call)
         connection.h2.send_data(stream, framed(request(2000))[:part], end_stream=part is None)
         connection.h2.reset_stream(stream)
         connection.send()
 
 
-def test_unusual_requests(connection):
-    """gRPC Swift's to answer."""
-    headers, _ = connection.ask(framed(request()), content_type="application/json")
+@EVERY
+def test_unusual_requests(connection, call):
+    message = framed(message_of(call))
+    headers, _ = connection.ask(message, content_type="application/json", call=call)
     assert headers[":status"] == "415"
-    headers, _ = connection.ask(framed(request()), [("grpc-encoding", "snappy")])
+    headers, _ = connection.ask(message, [("grpc-encoding", "snappy")], call=call)
     assert headers["grpc-status"] == str(UNIMPLEMENTED)
-    expect_right(connection.ask(framed(request()), [("grpc-encoding", "identity")]))
+    expect_right_of(call, connection.ask(message, [("grpc-encoding", "identity")], call=call))
+    expect_refusal(connection.ask(message, call=call + "s"), UNIMPLEMENTED, call + "s")
+    expect_refusal(connection.ask(message, changes={":method": "GET"}, call=call), INVALID, "POST")
 
 
 def test_caller_can_not_be_forged(connection):
-    expect_right(connection.ask(framed(request()), [("vta-peer", "uid:0,none,1,1")]))
+    for call in ("ModelInfer", "ServerReady", "ModelStreamInfer"):
+        answer = connection.ask(framed(message_of(call)), [("vta-peer", "uid:0,none,1,1")], call=call)
+        expect_right_of(call, answer)
 
 
 def test_sentence_survives_its_header(daemon):
@@ -289,7 +412,7 @@ def abused(path, call, extra, changes):
                 raise
 
 
-@pytest.mark.parametrize("call", ["ModelInfer", "ServerReady", "ModelStreamInfer"])
+@EVERY
 def test_header_abuse(daemon, connection, call):
     for extra in ABUSE:
         abused(daemon.socket, call, extra, {})
