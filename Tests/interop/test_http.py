@@ -236,7 +236,7 @@ def test_other_errors(port, client, images):
     with pytest.raises(InferenceServerException) as raised:
         client.infer("digits", [image_input(images[:1], name="picture")])
     assert raised.value.status() == "400" and "picture" in str(raised.value)
-    assert get(port, "/v2/models/digits/infer", {"Content-Encoding": "gzip"}, b"x")[0] == 501
+    assert get(port, "/v2/models/digits/infer", {"Content-Encoding": "br"}, b"x")[0] == 415
 
 
 def test_pages_of_the_internet_are_refused(port):

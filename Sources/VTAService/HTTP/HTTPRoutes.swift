@@ -15,7 +15,7 @@ struct HTTPRoutes: Sendable {
   /// Whether requests are only for this machine: their Host must say so then.
   let isLoopback: Bool
 
-  private typealias Handler = @Sendable (Call) async throws -> Response
+  private typealias Handler = @Sendable (Call) async throws -> HTTPAnswer
 
   /// A request, who makes it and what is in its path.
   private struct Call: Sendable {
@@ -34,20 +34,38 @@ struct HTTPRoutes: Sendable {
     var version: String { part("version") }
 
     func body() async throws -> Data {
-      guard request.headers[.contentEncoding] == nil else {
-        throw ServiceError(.unimplemented, "compressed requests are not understood; send it as it is")
-      }
+      let coding = try MessageCompression(contentEncoding: request.headers[.contentEncoding])
       if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > maximumMessageBytes {
         throw tooLarge
       }
+      let received: ByteBuffer
       do {
-        let buffer = try await request.body.collect(upTo: maximumMessageBytes)
-        return Data(buffer: buffer, byteTransferStrategy: .noCopy)
+        received = try await request.body.collect(upTo: maximumMessageBytes)
       } catch is NIOTooManyBytesError {
         throw tooLarge
       } catch {
         throw ServiceError(
           .invalidArgument, "the body of the request ended too early or is not HTTP: \(error)")
+      }
+      return Data(buffer: try await decompressed(received, coding), byteTransferStrategy: .noCopy)
+    }
+
+    private func decompressed(
+      _ received: ByteBuffer, _ coding: MessageCompression
+    ) async throws -> ByteBuffer {
+      guard coding != .identity else { return received }
+      let limit = maximumMessageBytes
+      do {
+        // A few bytes may become a thousand times as many.
+        return try await MessageCompression.aside(isLong: received.readableBytes > 4096) {
+          try coding.decompressed(received, limit: limit)
+        }
+      } catch CompressionError.tooLarge {
+        throw tooLarge
+      } catch let error as CompressionError {
+        throw ServiceError(
+          error == .outOfMemory ? .resourceExhausted : .invalidArgument,
+          "the body can't be read as \(coding.rawValue): \(error)")
       }
     }
 
@@ -81,16 +99,16 @@ struct HTTPRoutes: Sendable {
     on(router, .get, "/", needs: .none) { _ in StatusPage.html }
     on(router, .get, "/page.js", needs: .none) { _ in StatusPage.script }
     on(router, .get, "/page.css", needs: .none) { _ in StatusPage.style }
-    on(router, .get, "/status.json", needs: .none) { _ in json(await observer.report().json) }
+    on(router, .get, "/status.json", needs: .none) { _ in HTTPAnswer(json: await observer.report().json) }
     on(router, .get, "/metrics", needs: .none) { _ in
-      text(await observer.metrics(), type: "text/plain; version=0.0.4; charset=utf-8")
+      HTTPAnswer(text: await observer.metrics(), type: "text/plain; version=0.0.4; charset=utf-8")
     }
   }
 
   private func addHealth(to router: Router<HTTPContext>) {
-    on(router, .get, "/v2/health/live", needs: .none) { _ in empty() }
+    on(router, .get, "/v2/health/live", needs: .none) { _ in HTTPAnswer() }
     on(router, .get, "/v2/health/ready", needs: .none) { _ in
-      empty(await core.isReady ? .ok : .serviceUnavailable)
+      HTTPAnswer(await core.isReady ? .ok : .serviceUnavailable)
     }
     onModel(router, .get, "/ready") { call in
       let answer = try await core.modelReady(
@@ -98,15 +116,15 @@ struct HTTPRoutes: Sendable {
           $0.name = call.model
           $0.version = call.version
         }, for: call.caller)
-      return empty(answer.ready ? .ok : .serviceUnavailable)
+      return HTTPAnswer(answer.ready ? .ok : .serviceUnavailable)
     }
   }
 
   private func addModels(to router: Router<HTTPContext>) {
-    on(router, .get, "/v2", needs: .infer) { _ in json(core.serverMetadata().json) }
+    on(router, .get, "/v2", needs: .infer) { _ in HTTPAnswer(json: core.serverMetadata().json) }
     onModel(router, .get, "") { call in
-      json(
-        try await core.modelMetadata(
+      HTTPAnswer(
+        json: try await core.modelMetadata(
           .with {
             $0.name = call.model
             $0.version = call.version
@@ -114,8 +132,8 @@ struct HTTPRoutes: Sendable {
         ).json)
     }
     onModel(router, .get, "/config") { call in
-      json(
-        try await core.modelConfig(
+      HTTPAnswer(
+        json: try await core.modelConfig(
           .with {
             $0.name = call.model
             $0.version = call.version
@@ -123,8 +141,8 @@ struct HTTPRoutes: Sendable {
         ).config.json)
     }
     let statistics: Handler = { call in
-      json(
-        try await core.modelStatistics(
+      HTTPAnswer(
+        json: try await core.modelStatistics(
           .with {
             $0.name = call.model
             $0.version = call.version
@@ -147,7 +165,7 @@ struct HTTPRoutes: Sendable {
       let answer = try await untilClientLeaves(call.caller) {
         try await core.infer(request.request, for: call.caller)
       }
-      return response(try HTTPInferenceResponse(answer, binary: request.binary))
+      return HTTPAnswer(try HTTPInferenceResponse(answer, binary: request.binary))
     }
   }
 
@@ -156,7 +174,8 @@ struct HTTPRoutes: Sendable {
     struct Parameters: Decodable { let parameters: [String: JSONScalar]? }
     on(router, .post, "/v2/repository/index", needs: .infer) { call in
       let ready = try await call.body(Index.self).ready ?? false
-      return json(try await core.repositoryIndex(.with { $0.ready = ready }, for: call.caller).json)
+      return HTTPAnswer(
+        json: try await core.repositoryIndex(.with { $0.ready = ready }, for: call.caller).json)
     }
     on(router, .post, "/v2/repository/models/:model/load", needs: .infer) { call in
       let parameters = try await call.body(Parameters.self).parameters ?? [:]
@@ -166,11 +185,11 @@ struct HTTPRoutes: Sendable {
         message.parameters[name] = try Self.repositoryParameter(name, value)
       }
       _ = try await core.repositoryModelLoad(message, for: call.caller)
-      return empty()
+      return HTTPAnswer()
     }
     on(router, .post, "/v2/repository/models/:model/unload", needs: .infer) { call in
       _ = try await core.repositoryModelUnload(.with { $0.modelName = call.model }, for: call.caller)
-      return empty()
+      return HTTPAnswer()
     }
   }
 
@@ -187,11 +206,12 @@ struct HTTPRoutes: Sendable {
       }
     }
     let status: Handler = { call in
-      json(try core.sharedMemoryStatus(.with { $0.name = call.part("region") }, for: call.caller).json)
+      HTTPAnswer(
+        json: try core.sharedMemoryStatus(.with { $0.name = call.part("region") }, for: call.caller).json)
     }
     let unregister: Handler = { call in
       _ = core.unregisterSharedMemory(.with { $0.name = call.part("region") }, for: call.caller)
-      return empty()
+      return HTTPAnswer()
     }
     let base = "/v2/systemsharedmemory"
     on(router, .get, "\(base)/status", needs: .infer, status)
@@ -205,7 +225,7 @@ struct HTTPRoutes: Sendable {
           $0.offset = region.offset ?? 0
           $0.byteSize = region.byteCount
         }, for: call.caller)
-      return empty()
+      return HTTPAnswer()
     }
     on(router, .post, "\(base)/unregister", needs: .infer, unregister)
     on(router, .post, "\(base)/region/:region/unregister", needs: .infer, unregister)
@@ -229,7 +249,7 @@ struct HTTPRoutes: Sendable {
           .with { $0.value = setting.texts }
         }
       }
-      return json(try await core.traceSetting(message, for: call.caller).json)
+      return HTTPAnswer(json: try await core.traceSetting(message, for: call.caller).json)
     }
     let logging: Handler = { call in
       var message = Inference_LogSettingsRequest()
@@ -244,7 +264,7 @@ struct HTTPRoutes: Sendable {
           }
         }
       }
-      return json(try core.logSettings(message, for: call.caller).json)
+      return HTTPAnswer(json: try core.logSettings(message, for: call.caller).json)
     }
     for method in [HTTPRequest.Method.get, .post] {
       on(router, method, "/v2/trace/setting", needs: .infer, trace)
@@ -275,12 +295,17 @@ extension HTTPRoutes {
         let caller = try Caller(stamps: name.map { request.headers[values: $0] } ?? [])
         try checkOrigin(request)
         try caller.require(role, to: "ask for \(path)")
-        return try await handler(
+        let coding = try AcceptedCoding(request.headers[.acceptEncoding])
+        let answer = try await handler(
           Call(
             request: request, caller: caller, parameters: context.parameters,
             maximumMessageBytes: maximumMessageBytes))
+        return await answer.response(in: coding)
+      } catch let error as HTTPRefusal {
+        return HTTPAnswer.refusal(error)
       } catch {
-        return refusal(ServiceError(error))
+        let error = ServiceError(error)
+        return HTTPAnswer.refusal(HTTPRefusal(error.httpStatus, error.description))
       }
     }
   }
@@ -338,37 +363,6 @@ extension HTTPRoutes {
     } onCancel: { [drain = core.drain] in
       if !drain.hasBegun { work.cancel() }
     }
-  }
-
-  private func response(_ answer: HTTPInferenceResponse) -> Response {
-    var body = ByteBuffer(data: answer.json)
-    var headers: HTTPFields = [.contentType: "application/json"]
-    if answer.hasBinary {
-      headers[.contentType] = "application/octet-stream"
-      headers[HTTPHeader.jsonLength] = "\(answer.json.count)"
-      body.writeData(answer.tail)
-    }
-    return Response(status: .ok, headers: headers, body: .init(byteBuffer: body))
-  }
-
-  private func json(_ value: Any) -> Response {
-    Response(
-      status: .ok, headers: [.contentType: "application/json", .cacheControl: "no-store"],
-      body: .init(byteBuffer: ByteBuffer(data: JSONText.encode(value))))
-  }
-
-  private func text(_ text: String, type: String) -> Response {
-    Response(
-      status: .ok, headers: [.contentType: type, .cacheControl: "no-store"],
-      body: .init(byteBuffer: ByteBuffer(string: text)))
-  }
-
-  private func empty(_ status: HTTPResponse.Status = .ok) -> Response { Response(status: status) }
-
-  private func refusal(_ error: ServiceError) -> Response {
-    Response(
-      status: error.httpStatus, headers: [.contentType: "application/json"],
-      body: .init(byteBuffer: ByteBuffer(data: JSONText.encode(["error": error.description]))))
   }
 }
 

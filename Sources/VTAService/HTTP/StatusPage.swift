@@ -1,20 +1,18 @@
 internal import HTTPTypes
-internal import Hummingbird
-internal import HummingbirdCore
 internal import NIOCore
 
 /// A page to look at, with nothing to press: devices, models, latency and the last failures, once a second.
 enum StatusPage {
-  static var html: Response { response(page, "text/html; charset=utf-8") }
-  static var script: Response { response(code, "text/javascript; charset=utf-8") }
-  static var style: Response { response(look, "text/css; charset=utf-8") }
+  static var html: HTTPAnswer { answer(page, "text/html; charset=utf-8") }
+  static var script: HTTPAnswer { answer(code, "text/javascript; charset=utf-8") }
+  static var style: HTTPAnswer { answer(look, "text/css; charset=utf-8") }
 
-  private static func response(_ text: String, _ type: String) -> Response {
+  private static func answer(_ text: String, _ type: String) -> HTTPAnswer {
     var headers: HTTPFields = [.contentType: type, .cacheControl: "no-store"]
     headers[.contentSecurityPolicy] =
       "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'"
     headers[.xContentTypeOptions] = "nosniff"
-    return Response(status: .ok, headers: headers, body: .init(byteBuffer: ByteBuffer(string: text)))
+    return HTTPAnswer(headers: headers, body: ByteBuffer(string: text))
   }
 
   private static let page = """
