@@ -11,7 +11,7 @@ enum MessageCompression: String, CaseIterable, Sendable {
   /// RFC 1952.
   case gzip
 
-  /// Tensors hardly become smaller with more effort than the least, but each step costs as much time again.
+  /// The least: zlib's usual 6 makes tensors a fifth smaller at best, and takes several times as long for it.
   private static let effort: Int32 = 1
 
   /// Takes time in proportion to both sizes: not for an event loop if they are large.
