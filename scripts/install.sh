@@ -60,6 +60,8 @@ put_completions() {
   script=$(mktemp)
   while read -r shell target; do
     "$BIN/vtactl" --generate-completion-script "$shell" >"$script"
+    # They are read, not run.
+    sed -i '1{/^#!/d;}' "$script"
     install -D -m 0644 "$script" "$DESTDIR$target"
   done
   rm "$script"

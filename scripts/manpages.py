@@ -6,8 +6,26 @@ manpages.py BIN OUTPUT-FOLDER
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
+
+# What the programs do not say of themselves: lines of troff at the end of each page.
+ENDS = {
+    "vtactl": [
+        ".SH EXIT STATUS",
+        "0 on success, 1 if the work failed, 2 on wrong usage.",
+    ],
+    "vtad": [
+        ".SH SIGNALS",
+        ".TP\nSIGHUP\nThe configuration is read again.",
+        ".TP\nSIGTERM, SIGINT\nRunning calls may finish, for at most \\fBdrain_seconds\\fR; then it ends.",
+        ".SH FILES",
+        ".TP\n\\fI/etc/vtad/vtad.json\\fR\nThe configuration of \\fBvtad.service\\fR.",
+        ".TP\n\\fI/run/vtad/vtad.sock\\fR\nWhere it is asked, by members of the group \\fBvta\\fR.",
+        ".TP\n\\fI/var/lib/vtad/models\\fR\nThe models that it serves to everybody.",
+    ],
+}
 
 
 def escaped(text):
@@ -43,11 +61,27 @@ def arguments_of(command):
         yield f".TP\n{head}\n{escaped(text)}"
 
 
+def subcommands(command):
+    return [entry for entry in command.get("subcommands") or [] if entry["commandName"] != "help"]
+
+
+def description(command, path):
+    """vtad's is a table of keys: lines `  KEY (DEFAULT)`, with what each does on deeper lines below."""
+    text = command["discussion"]
+    if path[0] != "vtad":
+        return escaped(text)
+    lines = []
+    for line in text.splitlines():
+        key = re.fullmatch(r"  (\S+) (\(.*\))", line)
+        lines.append(f".TP\n\\fB{escaped(key[1])}\\fR {escaped(key[2])}" if key else escaped(line.strip()))
+    return "\n".join(lines)
+
+
 def synopsis(command, path):
     parts = [f"\\fB{escaped(' '.join(path))}\\fR"]
     if any(argument["kind"] != "positional" for argument in command.get("arguments") or []):
         parts.append("[\\fIoptions\\fR]")
-    if command.get("subcommands"):
+    if subcommands(command):
         parts.append("\\fIcommand\\fR")
     for argument in command.get("arguments") or []:
         if argument["kind"] == "positional":
@@ -68,30 +102,26 @@ def page(command, path, version):
         synopsis(command, path),
     ]
     if command.get("discussion"):
-        # Lists in it are laid out by hand.
-        lines += [".SH DESCRIPTION", ".nf" if path[0] == "vtad" else "", escaped(command["discussion"])]
-        if path[0] == "vtad":
-            lines.append(".fi")
+        lines += [".SH DESCRIPTION", description(command, path)]
     options = list(arguments_of(command))
     if options:
         lines += [".SH OPTIONS", *options]
-    commands = [entry for entry in command.get("subcommands") or [] if entry["commandName"] != "help"]
+    commands = subcommands(command)
     if commands:
         lines.append(".SH COMMANDS")
         for entry in commands:
             lines.append(
                 f".TP\n\\fB{escaped('-'.join([*path, entry['commandName']]))}\\fR(1)\n{escaped(entry.get('abstract') or '')}"
             )
-    others = {"vtad": "vtactl(1)", "vtactl": "vtad(8)"}[path[0]]
-    lines += [".SH SEE ALSO", others]
+    lines += ENDS[path[0]]
+    lines += [".SH SEE ALSO", ", ".join(other for other in ("vtactl(1)", "vtad(8)") if not other.startswith(f"{title}("))]
     return f"{title}.{section}", "\n".join(line for line in lines if line) + "\n"
 
 
 def pages(command, path, version):
     yield page(command, path, version)
-    for entry in command.get("subcommands") or []:
-        if entry["commandName"] != "help":
-            yield from pages(entry, [*path, entry["commandName"]], version)
+    for entry in subcommands(command):
+        yield from pages(entry, [*path, entry["commandName"]], version)
 
 
 def main():

@@ -73,6 +73,26 @@ serve() {
   rm -f "$root/tmp/vtad.pid"
 }
 
+# Of each command, with nothing that troff complains about.
+manual_pages() {
+  for page in vtactl.1 vtactl-run.1 vtactl-compile.1 vtad.8; do
+    inside test -s "/usr/share/man/man${page##*.}/$page.gz" || fail "there is no man page $page"
+  done
+  complaints=$(man --warnings=all -E UTF-8 -l -Tutf8 -Z "$root"/usr/share/man/man[18]/vta*.gz 2>&1 >/dev/null)
+  [ -z "$complaints" ] || fail "man: $complaints"
+}
+
+# As the shells find them.
+completions() {
+  # shellcheck disable=SC2016
+  inside bash -c '. /usr/share/bash-completion/bash_completion; _completion_loader vtactl
+    complete -p vtactl' | grep -q ' -F _vtactl ' || fail "bash does not complete vtactl"
+  # shellcheck disable=SC2016
+  [ "$(inside zsh -c 'autoload -U compinit; compinit -u; echo $_comps[vtactl]; zsh -n $^fpath/_vtactl(N)')" = _vtactl ] ||
+    fail "zsh does not complete vtactl"
+  inside fish -c 'complete -C "vtactl stat"' | grep -q '^status' || fail "fish does not complete vtactl"
+}
+
 say "the Debian package"
 fresh
 if command -v lintian >/dev/null; then
@@ -80,23 +100,38 @@ if command -v lintian >/dev/null; then
   lintian --fail-on error --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog "$package"
 fi
 cp "$package" "$root/tmp/vta.deb"
-# What it needs comes first, so that what is left afterwards is its own.
+# What it needs, and the shells that it completes for, come first, so that what is left afterwards is its own.
 depends=$(dpkg-deb --field "$package" Depends | sed 's/|[^,]*//g; s/([^)]*)//g; s/,//g')
 inside apt-get update -qq
 # shellcheck disable=SC2086
-inside apt-get install -y -qq --no-install-recommends $depends >/dev/null
+inside apt-get install -y -qq --no-install-recommends $depends bash-completion zsh fish >/dev/null
 state >"$root/tmp/before"
-inside dpkg --install /tmp/vta.deb
-inside test -s /usr/share/man/man1/vtactl-run.1.gz -a -s /usr/share/man/man8/vtad.8.gz
-inside bash -n /usr/share/bash-completion/completions/vtactl
+inside dpkg --install /tmp/vta.deb >"$root/tmp/said"
+cat "$root/tmp/said"
+grep -q 'adduser USER vta' "$root/tmp/said" || fail "it does not say how to be let in"
+manual_pages
+completions
 inside getent passwd vta
 inside getent group vta-hw
+for folder in /run/vtad /var/lib/vtad /var/lib/vtad/models /var/lib/vtad/bitstreams /var/lib/vtad/firmware; do
+  [ "$(inside stat -c '%U %G %a' $folder)" = "vta vta 755" ] || fail "$folder is not the daemon's"
+done
+for unit in sockets.target.wants/vtad.socket multi-user.target.wants/vtad.service; do
+  inside test -e "/etc/systemd/system/$unit" || fail "a boot does not start it: no $unit"
+done
 serve /usr/bin /etc/vtad/vtad.json vta
+inside sed -i 's/"log_level": "info"/"log_level": "debug"/' /etc/vtad/vtad.json
+inside cp /tmp/digits.vtab /var/lib/vtad/models/
+inside dpkg --install /tmp/vta.deb >"$root/tmp/said"
+! grep 'adduser USER vta' "$root/tmp/said" || fail "an upgrade explains again what is known"
+inside grep -q '"debug"' /etc/vtad/vtad.json || fail "an upgrade took the operator's configuration"
 inside dpkg --remove vta
 inside test -e /etc/vtad/vtad.json || fail "remove took the configuration"
+inside test -e /var/lib/vtad/models/digits.vtab || fail "remove took the models"
 inside test ! -e /usr/bin/vtad || fail "remove left the program"
 inside dpkg --purge vta
-inside test ! -e /etc/vtad || fail "purge left the configuration"
+left=$(inside find /etc /run /var/lib/systemd -name '*vtad*')
+[ -z "$left" ] || fail "purge left $left"
 state >"$root/tmp/after"
 diff "$root/tmp/before" "$root/tmp/after" || fail "purge left what the lines above show"
 
@@ -110,6 +145,9 @@ inside dpkg --install /tmp/vta.deb
 inside getent passwd vta
 inside getent group vta-hw
 inside vtad --check-config --config /etc/vtad/vtad.json
+[ "$(inside stat -c '%U %G %a' /var/lib/vtad/models)" = "vta vta 755" ] || fail "the models' folder is not the daemon's"
+inside dpkg --purge vta
+inside test ! -e /var/lib/vtad -a ! -e /run/vtad -a ! -e /etc/vtad || fail "purge left folders"
 
 say "the tarball"
 fresh
