@@ -1,5 +1,6 @@
 """What `make install` puts where, and what systemd and udev say of it."""
 
+import gzip
 import re
 import shutil
 import stat
@@ -76,6 +77,43 @@ def test_files(destination):
     assert {path: installed.get(path) for path in expected} == expected
     others = set(installed) - set(expected)
     assert all(path.startswith(("usr/share/doc/vta/", "usr/share/man/man1/vtactl-")) for path in others), others
+
+
+# What bash offers for the last word of $1.
+COMPLETE = """
+. "$0"
+read -ra COMP_WORDS <<<"$1"
+COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMP_LINE=$1 COMP_POINT=${#1}
+_vtactl vtactl "${COMP_WORDS[-1]}" "${COMP_WORDS[-2]}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize(
+    "line, offered",
+    [
+        ("vtactl stat", ["status"]),
+        ("vtactl inspect mo", ["model.vtab"]),
+        ("vtactl run model.vtab --input pic", ["picture.png"]),
+        ("vtactl compile net.onnx --target zcu10", ["zcu102", "zcu104"]),
+    ],
+)
+def test_completion(destination, line, offered):
+    for name in ("model.vtab", "model.txt", "picture.png", "picture.txt"):
+        (destination / name).touch()
+    script = destination / "usr/share/bash-completion/completions/vtactl"
+    finished = subprocess.run(
+        ["bash", "-c", COMPLETE, script, line], cwd=destination, capture_output=True, text=True, check=True
+    )
+    assert finished.stdout.split() == offered
+
+
+def test_manual_page_of_the_daemon(destination):
+    """Each key of the configuration has an entry; vtad has no commands."""
+    text = gzip.decompress((destination / "usr/share/man/man8/vtad.8.gz").read_bytes()).decode()
+    assert "\\fIcommand\\fR" not in text
+    keys = re.findall(r"^\.TP\n\\fB([a-z_.]+)\\fR \(", text, re.MULTILINE)
+    assert {"socket", "drain_seconds", "quota.models", "tcp.administer"} <= set(keys)
 
 
 def test_links_of_the_documentation(destination):

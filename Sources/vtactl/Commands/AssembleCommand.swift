@@ -10,14 +10,17 @@ struct AssembleCommand: ParsableCommand {
       checked, run and served as a compiled one.
       """)
 
-  @Argument(help: "The assembly text, a .vtas file.")
+  @Argument(help: "The assembly text, a .vtas file.", completion: .file(extensions: ["vtas"]))
   var text: String
 
-  @Option(name: .shortAndLong, help: "Where the module is written, a .vtab file.")
+  @Option(
+    name: .shortAndLong, help: "Where the module is written, a .vtab file.",
+    completion: .file(extensions: ["vtab"]))
   var output: String
 
   @Option(
-    help: "A module with the contents of regions that the text leaves out with .omitted, by name and size.")
+    help: "A module with the contents of regions that the text leaves out with .omitted, by name and size.",
+    completion: .file(extensions: ["vtab"]))
   var constantsFrom: String?
 
   /// Hexadecimal text of the largest contents that the assembler takes, and as much again.

@@ -20,7 +20,9 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Print the result as JSON.")
     var json = false
 
-    @Argument(help: "Modules (.vtab) and recorded runs (.vtatrace).")
+    @Argument(
+      help: "Modules (.vtab) and recorded runs (.vtatrace).",
+      completion: .file(extensions: ["vtatrace", "vtab"]))
     var files: [String]
 
     private struct Report: Encodable {

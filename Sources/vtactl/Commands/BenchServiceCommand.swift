@@ -12,7 +12,7 @@ struct BenchServiceCommand: AsyncParsableCommand {
       daemon says that it waited for the device and ran.
       """)
 
-  @Argument(help: "The compiled model, a .vtab file.")
+  @Argument(help: "The compiled model, a .vtab file.", completion: .file(extensions: ["vtab"]))
   var module: String
 
   @Option(

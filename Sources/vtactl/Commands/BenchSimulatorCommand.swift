@@ -32,7 +32,9 @@ struct BenchSimulatorCommand: AsyncParsableCommand {
   @Flag(help: "Print the result as JSON.")
   var json = false
 
-  @Argument(help: "Recorded runs (.vtatrace) and modules (.vtab).")
+  @Argument(
+    help: "Recorded runs (.vtatrace) and modules (.vtab).",
+    completion: .file(extensions: ["vtatrace", "vtab"]))
   var files: [String]
 
   private struct Report: Encodable {

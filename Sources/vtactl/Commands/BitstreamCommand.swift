@@ -12,7 +12,8 @@ struct BitstreamCommand: AsyncParsableCommand {
   struct FolderOption: ParsableArguments {
     @Option(
       help: ArgumentHelp(
-        "Bitstreams and a manifest.json that names them, beside the published ones.", valueName: "folder"))
+        "Bitstreams and a manifest.json that names them, beside the published ones.", valueName: "folder"),
+      completion: .directory)
     var folder = BitstreamFolder.standard
 
     func read() throws -> BitstreamFolder {
@@ -118,7 +119,7 @@ struct BitstreamCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Shows what a bitstream is, what accelerator it makes, and which boards take it.")
 
-    @Argument(help: "A .bit, .bin or .rbf file.")
+    @Argument(help: "A .bit, .bin or .rbf file.", completion: .file(extensions: ["bit", "bin", "rbf"]))
     var file: String
 
     @OptionGroup var folder: FolderOption
@@ -141,7 +142,9 @@ struct BitstreamCommand: AsyncParsableCommand {
         administrators.
         """)
 
-    @Argument(help: "A .bit, .bin or .rbf file; with --daemon the name of one in the daemon's folder.")
+    @Argument(
+      help: "A .bit, .bin or .rbf file; with --daemon the name of one in the daemon's folder.",
+      completion: .file(extensions: ["bit", "bin", "rbf"]))
     var file: String
 
     @Flag(name: .customLong("daemon"), help: "Let the daemon load it.")

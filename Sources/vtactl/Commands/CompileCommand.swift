@@ -10,35 +10,40 @@ struct CompileCommand: AsyncParsableCommand {
     commandName: "compile", abstract: "Compiles an ONNX model to a .vtab module.",
     discussion: "Float models need calibration samples, from which the ranges of all activations are taken.")
 
-  @Argument(help: "The ONNX file.")
+  @Argument(help: "The ONNX file.", completion: .file(extensions: ["onnx"]))
   var model: String
 
   @Option(
-    name: .shortAndLong, help: ArgumentHelp("Where the module is written, a .vtab file.", valueName: "file"))
+    name: .shortAndLong, help: ArgumentHelp("Where the module is written, a .vtab file.", valueName: "file"),
+    completion: .file(extensions: ["vtab"]))
   var output: String
 
   @Option(
     help: ArgumentHelp(
       "\(Target.named.map(\.name).joined(separator: ", ")), or a VTA configuration file with an optional PROFILE.",
-      valueName: "name|file.json"))
+      valueName: "name|file.json"), completion: .list(Target.named.map(\.name)))
   var target = "sim"
 
   @Option(
     help: ArgumentHelp(
       "Samples for the ranges: an .npz with one array per input, or a folder of pictures.",
-      valueName: "file.npz|folder"))
+      valueName: "file.npz|folder"), completion: .file(extensions: ["npz"]))
   var calibration: String?
 
-  @Option(help: ArgumentHelp("Where the report is written as JSON.", valueName: "file.json"))
+  @Option(
+    help: ArgumentHelp("Where the report is written as JSON.", valueName: "file.json"),
+    completion: .file(extensions: ["json"]))
   var report: String?
 
   @Option(
     help: ArgumentHelp(
-      "How a picture becomes the input, a JSON file; stored in the module.", valueName: "file.json"))
+      "How a picture becomes the input, a JSON file; stored in the module.", valueName: "file.json"),
+    completion: .file(extensions: ["json"]))
   var preprocess: String?
 
   @Option(
-    help: ArgumentHelp("Class names of the output, one per line; stored in the module.", valueName: "file"))
+    help: ArgumentHelp("Class names of the output, one per line; stored in the module.", valueName: "file"),
+    completion: .file())
   var labels: String?
 
   @Option(
@@ -49,7 +54,8 @@ struct CompileCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Where the integer network is written: graph.json and .npy files.", valueName: "folder"))
+      "Where the integer network is written: graph.json and .npy files.", valueName: "folder"),
+    completion: .directory)
   var dumpQuantized: String?
 
   @Option(

@@ -9,7 +9,7 @@ struct DisassembleCommand: ParsableCommand {
       vtactl assemble makes the same module of the text. The syntax is described in Documentation/Assembly.md.
       """)
 
-  @Argument(help: "The compiled model, a .vtab file.")
+  @Argument(help: "The compiled model, a .vtab file.", completion: .file(extensions: ["vtab"]))
   var module: String
 
   @Flag(help: "Leave out what constant regions hold; assemble then needs --constants-from.")

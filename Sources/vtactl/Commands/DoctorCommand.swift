@@ -15,13 +15,14 @@ struct DoctorCommand: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Looks at a copy of another machine's files instead, as --save makes it.", valueName: "folder"))
+      "Looks at a copy of another machine's files instead, as --save makes it.", valueName: "folder"),
+    completion: .directory)
   var root: String?
 
   @Option(
     help: ArgumentHelp(
       "Copies the files of /proc, /sys and /dev that are looked at, for --root elsewhere.",
-      valueName: "folder"))
+      valueName: "folder"), completion: .directory)
   var save: String?
 
   @Option(help: "The board, by name or FILE.json, instead of the one that the device tree names.")
@@ -36,7 +37,7 @@ struct DoctorCommand: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       "The daemon's configuration, for board, device, bitstream, target and memory. Default: \(standardConfiguration), if it is there.",
-      valueName: "file"))
+      valueName: "file"), completion: .file(extensions: ["json"]))
   var config: String?
 
   @Option(

@@ -7,7 +7,7 @@ struct InspectCommand: ParsableCommand {
     abstract: "Shows what a module holds: tensors, steps, sizes, target, digest, signers."
   )
 
-  @Argument(help: "The compiled model, a .vtab file.")
+  @Argument(help: "The compiled model, a .vtab file.", completion: .file(extensions: ["vtab"]))
   var module: String
 
   @Flag(help: "Print the result as JSON.")

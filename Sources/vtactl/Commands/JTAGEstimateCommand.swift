@@ -11,7 +11,9 @@ struct JTAGEstimateCommand: ParsableCommand {
       between USB transfers come on top. No hardware was measured.
       """)
 
-  @Argument(help: "A bitstream, instead of the largest that each board takes.")
+  @Argument(
+    help: "A bitstream, instead of the largest that each board takes.",
+    completion: .file(extensions: ["bit", "bin", "rbf"]))
   var file: String?
 
   @Option(help: ArgumentHelp("Clock rate of FTDI's chips in MHz.", valueName: "mhz"))

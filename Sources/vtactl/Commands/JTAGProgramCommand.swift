@@ -11,7 +11,7 @@ struct JTAGProgramCommand: ParsableCommand {
       for the device that the file is for. Nothing is erased before the file and the device are known to fit.
       """)
 
-  @Argument(help: "The bitstream.")
+  @Argument(help: "The bitstream.", completion: .file(extensions: ["bit", "bin", "rbf"]))
   var file: String
 
   @Option(help: "The board; see Configs/boards. An .rbf file does not say what it is for: name the board.")

@@ -11,7 +11,7 @@ struct LoadCommand: AsyncParsableCommand {
       daemon, which keeps it in its folder as a version of the model. That is for administrators.
       """)
 
-  @Argument(help: "A model's name, or a .vtab file.")
+  @Argument(help: "A model's name, or a .vtab file.", completion: .file(extensions: ["vtab"]))
   var model: String
 
   @Option(

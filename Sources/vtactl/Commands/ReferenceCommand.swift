@@ -8,7 +8,7 @@ struct ReferenceCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "reference", abstract: "Writes the generated pages of Documentation.", shouldDisplay: false)
 
-  @Option(help: "The folder Documentation.")
+  @Option(help: "The folder Documentation.", completion: .directory)
   var outputDir: String
 
   func run() throws {

@@ -9,16 +9,18 @@ struct RunCommand: AsyncParsableCommand {
       A daemon gives outputs only, so that a run with --dump-tensors happens in this process.
       """)
 
-  @Argument(help: "The compiled model, a .vtab file.")
+  @Argument(help: "The compiled model, a .vtab file.", completion: .file(extensions: ["vtab"]))
   var module: String
 
   @Option(
     help: ArgumentHelp(
       "NAME=FILE, or FILE for a model with one input: .npy, or .png and .jpg if the module allows it.",
-      valueName: "[NAME=]FILE"))
+      valueName: "[NAME=]FILE"), completion: .file(extensions: ["npy", "png", "jpg"]))
   var input: [String] = []
 
-  @Option(help: ArgumentHelp("Where each output is written as NAME.npy.", valueName: "folder"))
+  @Option(
+    help: ArgumentHelp("Where each output is written as NAME.npy.", valueName: "folder"),
+    completion: .directory)
   var outputDir: String?
 
   @Option(
@@ -40,7 +42,7 @@ struct RunCommand: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Where every tensor of the accelerator is written as int8 NAME.npy. Runs in this process.",
-      valueName: "folder"))
+      valueName: "folder"), completion: .directory)
   var dumpTensors: String?
 
   @Flag(

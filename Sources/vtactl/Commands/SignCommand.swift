@@ -12,15 +12,16 @@ struct SignCommand: ParsableCommand {
       the public key, which belongs into modules.keys of the daemon's configuration. Signing again adds a signature.
       """)
 
-  @Argument(help: "The compiled model, a .vtab file.")
+  @Argument(help: "The compiled model, a .vtab file.", completion: .file(extensions: ["vtab"]))
   var module: String?
 
-  @Option(help: ArgumentHelp("The file of the private key.", valueName: "file"))
+  @Option(help: ArgumentHelp("The file of the private key.", valueName: "file"), completion: .file())
   var key: String
 
   @Option(
     name: .shortAndLong,
-    help: ArgumentHelp("Where to write the signed module; by default where it was.", valueName: "file"))
+    help: ArgumentHelp("Where to write the signed module; by default where it was.", valueName: "file"),
+    completion: .file(extensions: ["vtab"]))
   var output: String?
 
   @Flag(help: "Make a new key in the file, which must not exist.")

@@ -27,7 +27,7 @@ struct TraceCommand: ParsableCommand {
     @Flag(help: "Print the result as JSON.")
     var json = false
 
-    @Argument(help: "Recorded runs.")
+    @Argument(help: "Recorded runs.", completion: .file(extensions: ["vtatrace"]))
     var files: [String]
 
     private struct Result: Encodable {
@@ -97,7 +97,7 @@ struct TraceCommand: ParsableCommand {
     @Flag(help: "Print the result as JSON.")
     var json = false
 
-    @Argument(help: "Recorded runs.")
+    @Argument(help: "Recorded runs.", completion: .file(extensions: ["vtatrace"]))
     var files: [String]
 
     func run() throws {

@@ -8,7 +8,7 @@ struct VerifyCommand: ParsableCommand {
     abstract: "Checks a module as loading it would, and lists everything that is wrong with its programs.",
     discussion: "Exits with 1 if there are findings.")
 
-  @Argument(help: "The compiled model, a .vtab file.")
+  @Argument(help: "The compiled model, a .vtab file.", completion: .file(extensions: ["vtab"]))
   var module: String
 
   @Flag(help: "Print the result as JSON.")

@@ -15,7 +15,7 @@ struct CableArguments: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Firmware for a USB-Blaster II after power-up: Intel's blaster_6810.hex, from quartus/linux64.",
-      valueName: "file.hex"))
+      valueName: "file.hex"), completion: .file(extensions: ["hex"]))
   var firmware: String?
 
   private static let firmwareBytesMax = 1 << 20

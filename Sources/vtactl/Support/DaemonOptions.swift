@@ -5,7 +5,8 @@ internal import VTAService
 /// Which daemon a command talks to.
 struct DaemonOptions: ParsableArguments {
   @Option(
-    help: ArgumentHelp("The daemon's socket; the variable VTAD_SOCKET says the same.", valueName: "path"))
+    help: ArgumentHelp("The daemon's socket; the variable VTAD_SOCKET says the same.", valueName: "path"),
+    completion: .file())
   var socket: String?
 
   @Option(
@@ -17,18 +18,22 @@ struct DaemonOptions: ParsableArguments {
     help: ArgumentHelp(
       "Folder of client.pem, client.key and ca.pem for --host; by default that of VTAD_CERTIFICATES, or ~/.config/vta.",
       valueName: "folder"
-    ))
+    ), completion: .directory)
   var certificates: String?
 
   @Option(
-    help: ArgumentHelp("Certificate for --host, instead of the folder's client.pem.", valueName: "file"))
+    help: ArgumentHelp("Certificate for --host, instead of the folder's client.pem.", valueName: "file"),
+    completion: .file(extensions: ["pem"]))
   var cert: String?
 
-  @Option(help: ArgumentHelp("Its key, instead of the folder's client.key.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("Its key, instead of the folder's client.key.", valueName: "file"),
+    completion: .file(extensions: ["pem", "key"]))
   var key: String?
 
   @Option(
-    help: ArgumentHelp("Certificates that sign daemons', instead of the folder's ca.pem.", valueName: "file"))
+    help: ArgumentHelp("Certificates that sign daemons', instead of the folder's ca.pem.", valueName: "file"),
+    completion: .file(extensions: ["pem"]))
   var ca: String?
 
   static let socketVariable = "VTAD_SOCKET"
