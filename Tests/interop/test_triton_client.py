@@ -104,6 +104,35 @@ def test_infer(client, images, probabilities):
     np.testing.assert_array_equal(result.as_numpy("probabilities"), probabilities[:1])
 
 
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_compressed_requests(daemon, client, digits_module, images, probabilities, algorithm):
+    """Of all sizes, on all ways."""
+    for count in (1, 5, len(images)):
+        result = client.infer("digits", [image_input(images[:count])], compression_algorithm=algorithm)
+        np.testing.assert_array_equal(result.as_numpy("probabilities"), probabilities[:count])
+    large = np.tile(images, (4_000_000 // images.nbytes + 1, 1, 1, 1))
+    result = client.infer("digits", [image_input(large)], compression_algorithm=algorithm)
+    np.testing.assert_array_equal(result.as_numpy("probabilities")[-len(images) :], probabilities[: len(images)])
+    answers = queue.Queue()
+    client.start_stream(lambda result, error: answers.put((result, error)), compression_algorithm=algorithm)
+    for index in range(8):
+        client.async_stream_infer("digits", [image_input(images[index : index + 1])], request_id=str(index))
+    for _ in range(8):
+        result, error = answers.get(timeout=DEADLINE)
+        assert error is None
+        index = int(result.get_response().id)
+        np.testing.assert_array_equal(result.as_numpy("probabilities")[0], probabilities[index])
+    client.stop_stream()
+    known = grpc.Compression.Gzip if algorithm == "gzip" else grpc.Compression.Deflate
+    with grpc.insecure_channel(daemon.url, compression=known) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        load = messages.RepositoryModelLoadRequest(model_name=f"uploaded {algorithm}")
+        load.parameters["file:1/model.vtab"].bytes_param = digits_module.read_bytes()
+        stub.RepositoryModelLoad(load, timeout=DEADLINE)
+        request = raw_request(images[:1], model=f"uploaded {algorithm}")
+        np.testing.assert_array_equal(answer_of(stub.ModelInfer(request, timeout=DEADLINE)), probabilities[:1])
+
+
 def test_typed_contents(stub, images, probabilities):
     response = stub.ModelInfer(typed_request(images[:2]), timeout=DEADLINE)
     if response.raw_output_contents:

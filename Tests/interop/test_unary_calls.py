@@ -3,10 +3,12 @@ gets the status of statuscodes.md, and the connection goes on. ModelInfer is ans
 for the other calls with one message each way, ModelStreamInfer for those with more."""
 
 import contextlib
+import gzip
 import shutil
 import socket
 import struct
 import urllib.parse
+import zlib
 
 import grpc
 import h2.config
@@ -324,13 +326,49 @@ def test_stream_that_is_reset(connection, call):
         connection.send()
 
 
+def packed(message, encoding):
+    if encoding == "gzip":
+        return gzip.compress(message)
+    return zlib.compress(message) if encoding == "deflate" else message
+
+
+@EVERY
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_compressed_messages(connection, call, encoding):
+    """Each message says for itself whether it is compressed."""
+    headers = [("grpc-encoding", encoding)]
+    message = message_of(call)
+    compressed = framed(packed(message, encoding), flag=1)
+    expect_right_of(call, connection.ask(compressed, headers, call=call))
+    expect_right_of(call, connection.ask(framed(message), headers, call=call))
+    chunks = [compressed[:9], compressed[9:]]
+    expect_right_of(call, connection.ask(None, headers, call=call, chunks=chunks))
+    if call == "ModelStreamInfer":
+        body = (compressed + framed(message)) * 3
+        expect_right_of(call, connection.ask(body, headers, call=call), 6)
+
+
+@EVERY
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_compressed_messages_that_are_broken(connection, call, encoding):
+    headers = [("grpc-encoding", encoding)]
+    whole = packed(request(), encoding)
+    for broken in (b"", whole[:-1], whole[: len(whole) // 2], b"\xff" * 40, whole + b"\xff"):
+        answer = connection.ask(framed(broken, flag=1), headers, call=call)
+        expect_refusal(answer, INTERNAL, "compressed data")
+    bomb = packed(bytes(40 * LIMIT), encoding)
+    assert len(bomb) < LIMIT / 10
+    expect_refusal(connection.ask(framed(bomb, flag=1), headers, call=call), EXHAUSTED, "more bytes")
+
+
 @EVERY
 def test_unusual_requests(connection, call):
     message = framed(message_of(call))
     headers, _ = connection.ask(message, content_type="application/json", call=call)
     assert headers[":status"] == "415"
-    headers, _ = connection.ask(message, [("grpc-encoding", "snappy")], call=call)
-    assert headers["grpc-status"] == str(UNIMPLEMENTED)
+    answer = connection.ask(message, [("grpc-encoding", "snappy")], call=call)
+    expect_refusal(answer, UNIMPLEMENTED, "snappy")
+    assert answer[0]["grpc-accept-encoding"] == "identity,deflate,gzip"
     expect_right_of(call, connection.ask(message, [("grpc-encoding", "identity")], call=call))
     expect_refusal(connection.ask(message, call=call + "s"), UNIMPLEMENTED, call + "s")
     expect_refusal(connection.ask(message, changes={":method": "GET"}, call=call), INVALID, "POST")

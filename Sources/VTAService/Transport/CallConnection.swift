@@ -95,6 +95,7 @@ final class CallConnection: ChannelInboundHandler {
     } catch {
       return switch error {
       case .status(let error): stream.fail(error, hasMoreToCome: hasMoreToCome)
+      case .unknownCompression(let name): stream.refuseCompression(name, hasMoreToCome: hasMoreToCome)
       case .unsupportedMediaType: stream.refuseMediaType(hasMoreToCome: hasMoreToCome)
       }
     }
@@ -106,11 +107,13 @@ final class CallConnection: ChannelInboundHandler {
     let call: any IncomingCall =
       switch answerer {
       case .directly(let call):
-        DirectCall(call, stream, caller: caller, maximumMessageBytes: routes.maximumMessageBytes)
+        DirectCall(
+          call, stream, caller: caller, compression: head.compression,
+          maximumMessageBytes: routes.maximumMessageBytes)
       case .service(let method):
         ServiceCall(
-          method, stream, caller: caller, maximumMessageBytes: routes.maximumMessageBytes, serve: routes.serve
-        )
+          method, stream, caller: caller, compression: head.compression,
+          maximumMessageBytes: routes.maximumMessageBytes, serve: routes.serve)
       }
     let deadline = head.timeout.map { timeout in
       eventLoop.assumeIsolated().scheduleTask(in: timeout.amount) { call.expire() }

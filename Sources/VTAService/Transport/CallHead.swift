@@ -5,10 +5,13 @@ internal import NIOHPACK
 struct CallHead {
   let path: String
   let timeout: GRPCTimeout?
+  /// Of those messages that say that they are compressed.
+  let compression: MessageCompression
 
   /// Why a call is refused before it has begun: with a status, or with HTTP's if it isn't gRPC at all.
   enum Refusal: Error {
     case status(ServiceError)
+    case unknownCompression(String)
     case unsupportedMediaType
   }
 
@@ -28,11 +31,10 @@ struct CallHead {
     guard method == "POST", let path else {
       throw .status(ServiceError(.invalidArgument, "a call is a POST request with a path"))
     }
-    guard [nil, "identity"].contains(encoding) else {
-      throw .status(
-        ServiceError(
-          .unimplemented, "messages in the encoding '\(encoding?.prefix(20) ?? "")' are not understood"))
+    guard let compression = encoding.map(MessageCompression.init(rawValue:)) ?? .identity else {
+      throw .unknownCompression(encoding ?? "")
     }
+    self.compression = compression
     self.path = path
     do {
       self.timeout = try timeout.map { text throws(ServiceError) in try GRPCTimeout(text) }

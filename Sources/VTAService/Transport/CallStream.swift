@@ -32,15 +32,31 @@ struct CallStream {
 
   /// - Parameter code: Of gRPC's statuscodes.md; none that means success.
   func fail(code: Int, _ sentence: String, afterHeaders: Bool, hasMoreToCome: Bool) {
-    var trailers = afterHeaders ? [:] : Self.headers
-    trailers.add(name: "grpc-status", value: "\(code)")
-    trailers.add(name: "grpc-message", value: sentence.percentEncodedForGRPC)
+    end(trailers(code, sentence, afterHeaders: afterHeaders), hasMoreToCome: hasMoreToCome)
+  }
+
+  /// Says which compressions there are.
+  func refuseCompression(_ name: String, hasMoreToCome: Bool) {
+    let known = MessageCompression.allCases.map(\.rawValue)
+    let error = ServiceError(
+      .unimplemented,
+      "messages in the encoding '\(name.prefix(20))' are not understood; these are: \(known.joined(separator: ", "))"
+    )
+    var trailers = trailers(error.rpcErrorCode.rawValue, error.description, afterHeaders: false)
+    trailers.add(name: "grpc-accept-encoding", value: known.joined(separator: ","))
     end(trailers, hasMoreToCome: hasMoreToCome)
   }
 
   /// Says that this is no gRPC.
   func refuseMediaType(hasMoreToCome: Bool) {
     end([":status": "415"], hasMoreToCome: hasMoreToCome)
+  }
+
+  private func trailers(_ code: Int, _ sentence: String, afterHeaders: Bool) -> HPACKHeaders {
+    var trailers = afterHeaders ? [:] : Self.headers
+    trailers.add(name: "grpc-status", value: "\(code)")
+    trailers.add(name: "grpc-message", value: sentence.percentEncodedForGRPC)
+    return trailers
   }
 
   private func end(_ trailers: HPACKHeaders, hasMoreToCome: Bool) {
@@ -58,9 +74,14 @@ extension ServiceError {
 
   static let incomplete = ServiceError(.internal, "the message ends before the length in its prefix")
 
-  static func tooLong(_ length: Int, limit: Int) -> ServiceError {
+  /// - Parameter length: In bytes; `nil`: it is not known, but too much.
+  static func tooLong(_ length: Int?, limit: Int) -> ServiceError {
     ServiceError(
       .resourceExhausted,
-      "the message has \(length) bytes; the daemon takes at most \(limit) (the key max_message_bytes)")
+      "the message has \(length.map(String.init) ?? "more") bytes; the daemon takes at most \(limit) "
+        + "(the key max_message_bytes)")
   }
+
+  static let compressedByNothing = ServiceError(
+    .internal, "the message is marked as compressed, but grpc-encoding names no algorithm")
 }

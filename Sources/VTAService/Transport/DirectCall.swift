@@ -15,13 +15,18 @@ final class DirectCall: IncomingCall {
   private let call: UnaryCall
   private let stream: CallStream
   private let caller: Caller
+  private let compression: MessageCompression
   private let maximumMessageBytes: Int
   private var state = State.receiving(ByteBuffer())
 
-  init(_ call: UnaryCall, _ stream: CallStream, caller: Caller, maximumMessageBytes: Int) {
+  init(
+    _ call: UnaryCall, _ stream: CallStream, caller: Caller, compression: MessageCompression,
+    maximumMessageBytes: Int
+  ) {
     self.call = call
     self.stream = stream
     self.caller = caller
+    self.compression = compression
     self.maximumMessageBytes = maximumMessageBytes
   }
 
@@ -77,28 +82,26 @@ extension DirectCall {
     guard received.readableBytes > 0 else {
       return refuse(ServiceError(.unimplemented, "the call takes one message, and none was sent"))
     }
-    do throws(ServiceError) {
-      var received = received
-      guard var message = try received.readFramedMessage()?.buffer else { throw ServiceError.incomplete }
-      message.moveReaderIndex(forwardBy: FramedMessage.prefixBytes)
-      answer(message)
-    } catch {
-      refuse(error)
-    }
+    var received = received
+    guard let message = received.readFramedMessage() else { return refuse(.incomplete) }
+    guard !message.isCompressed || compression != .identity else { return refuse(.compressedByNothing) }
+    answer(message)
   }
 }
 
 // Answering.
 extension DirectCall {
-  private func answer(_ message: ByteBuffer) {
+  private func answer(_ message: FramedMessage) {
     let loop = stream.connection.eventLoop
     let bound = NIOLoopBound(self, eventLoop: loop)
-    let isSmall = message.readableBytes <= Self.smallBytes
+    let isSmall = message.count <= Self.smallBytes && !message.isCompressed
     let received = Handover(message)
-    let work: @Sendable () async -> Void = { [call, caller] in
+    let work: @Sendable () async -> Void = { [call, caller, compression, maximumMessageBytes] in
       let result: Result<ByteBuffer, ServiceError>
       do {
-        result = .success(try await call.answer(received, caller))
+        let message = try Handover(
+          received.take()?.decompressed(compression, limit: maximumMessageBytes).message ?? ByteBuffer())
+        result = .success(try await call.answer(message, caller))
       } catch {
         result = .failure(ServiceError(error))
       }

@@ -33,6 +33,11 @@ struct FramedMessage: SwiftProtobufContiguousBytes, GRPCContiguousBytes {
   /// - Parameter buffer: A message with its prefix.
   fileprivate init(buffer: ByteBuffer) { self.buffer = buffer }
 
+  private init(message: ByteBuffer) {
+    self.init(count: message.readableBytes)
+    buffer.writeImmutableBuffer(message)
+  }
+
   private init(count: Int) {
     buffer = ByteBuffer(prefixOfMessageWith: count)
   }
@@ -50,6 +55,29 @@ struct FramedMessage: SwiftProtobufContiguousBytes, GRPCContiguousBytes {
   }
 
   var count: Int { buffer.readableBytes - Self.prefixBytes }
+
+  /// Without the prefix.
+  var message: ByteBuffer {
+    var message = buffer
+    message.moveReaderIndex(forwardBy: Self.prefixBytes)
+    return message
+  }
+
+  var isCompressed: Bool { buffer.getInteger(at: buffer.readerIndex, as: UInt8.self) != 0 }
+
+  /// - Parameter limit: Bytes that the message may have.
+  func decompressed(_ compression: MessageCompression, limit: Int) throws(ServiceError) -> FramedMessage {
+    guard isCompressed else { return self }
+    do {
+      return FramedMessage(message: try compression.decompressed(message, limit: limit))
+    } catch {
+      switch error {
+      case .tooLarge: throw .tooLong(nil, limit: limit)
+      case .outOfMemory: throw ServiceError(.resourceExhausted, "\(error)")
+      default: throw ServiceError(.internal, "the message: \(error)")
+      }
+    }
+  }
 
   func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     try buffer.withUnsafeReadableBytes { try body(.init(rebasing: $0.dropFirst(Self.prefixBytes))) }
@@ -74,15 +102,10 @@ extension ByteBuffer {
   var messageLength: Int? { getInteger(at: readerIndex + 1, as: UInt32.self).map { Int($0) } }
 
   /// The next message; `nil` while it isn't whole.
-  /// - Throws: ``ServiceError`` if it says that it is compressed.
-  mutating func readFramedMessage() throws(ServiceError) -> FramedMessage? {
+  mutating func readFramedMessage() -> FramedMessage? {
     guard let length = messageLength, let framed = readSlice(length: FramedMessage.prefixBytes + length)
     else {
       return nil
-    }
-    guard framed.getInteger(at: framed.readerIndex, as: UInt8.self) == 0 else {
-      throw ServiceError(
-        .internal, "the message is marked as compressed, but grpc-encoding names no algorithm")
     }
     return FramedMessage(buffer: framed)
   }

@@ -17,6 +17,8 @@ final class ServiceCall: IncomingCall {
   >
 
   private let stream: CallStream
+  /// Whether messages may be.
+  private let isCompressed: Bool
   private let maximumMessageBytes: Int
   private var received = ByteBuffer()
   private var source: Messages.Source?
@@ -29,21 +31,27 @@ final class ServiceCall: IncomingCall {
   private(set) var isPaused = false
 
   init(
-    _ method: MethodDescriptor, _ stream: CallStream, caller: Caller, maximumMessageBytes: Int,
-    serve: (Work) -> Void
+    _ method: MethodDescriptor, _ stream: CallStream, caller: Caller, compression: MessageCompression,
+    maximumMessageBytes: Int, serve: (Work) -> Void
   ) {
     self.stream = stream
+    isCompressed = compression != .identity
     self.maximumMessageBytes = maximumMessageBytes
     let call = NIOLoopBound(self, eventLoop: stream.connection.eventLoop)
     let messages = Messages.makeSequence(
       backPressureStrategy: .init(lowWatermark: 1, highWatermark: 4), finishOnDeinit: true,
       delegate: Demand(call: call))
     source = messages.source
+    // Where the service waits for it, off the event loop.
+    let inbound = messages.sequence.map { part in
+      guard case .message(let message) = part else { return part }
+      return .message(try message.decompressed(compression, limit: maximumMessageBytes))
+    }
     let outbound = RPCWriter.Closable(wrapping: CallWriter(call: call))
     serve(
       Work(
         stream: RPCStream(
-          descriptor: method, inbound: RPCAsyncSequence(wrapping: messages.sequence), outbound: outbound),
+          descriptor: method, inbound: RPCAsyncSequence(wrapping: inbound), outbound: outbound),
         caller: caller,
         begin: { cancellation in call.eventLoop.execute { call.value.begun(cancellation) } }))
     yield(.metadata([Caller.headerName: .string(caller.headerValue)]))
@@ -84,7 +92,10 @@ extension ServiceCall {
       if let length = received.messageLength, length > maximumMessageBytes {
         throw ServiceError.tooLong(length, limit: maximumMessageBytes)
       }
-      while let message = try received.readFramedMessage() { yield(.message(message)) }
+      while let message = received.readFramedMessage() {
+        guard !message.isCompressed || isCompressed else { throw ServiceError.compressedByNothing }
+        yield(.message(message))
+      }
       received.discardReadBytes()
       if isLast {
         guard received.readableBytes == 0 else { throw ServiceError.incomplete }
