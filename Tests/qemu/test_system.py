@@ -3,6 +3,7 @@
 The base system is debootstrap's, kept in .build-qemu/; each run starts from it again.
 """
 
+import os
 import shutil
 import zlib
 from subprocess import DEVNULL
@@ -29,7 +30,7 @@ from guest import (
 # What vtad and vtactl link against, and what the checks call.
 PACKAGES = "systemd,systemd-sysv,udev,kmod,make,libzip4,libpng16-16,libturbojpeg0,libusb-1.0-0,libstdc++6"
 # Seconds; several times what an idle machine with two cores takes.
-TIME_LIMIT = 480
+TIME_LIMIT = 900
 
 
 def debian():
@@ -46,16 +47,31 @@ def debian():
     return image
 
 
+def package(tree):
+    """The Debian package, of the programs that are tested, as checks/vta.deb."""
+    programs = fresh(CACHE / "package")
+    add_programs(programs, "bin", "vtad", "vtactl")
+    # Of Swift's libraries, which are no package's, it says a lot.
+    shell(
+        ROOT / "scripts/package.sh", stdout=DEVNULL, stderr=DEVNULL,
+        env=os.environ | {"BIN": str(programs / "bin"), "DIST": str(programs / "dist")},
+    )  # fmt: skip
+    (file,) = (programs / "dist").glob("*.deb")
+    copy(file, tree / "checks/vta.deb")
+
+
 def payload(kernel):
     """An archive of what this test adds to the system: modules, the source tree with its programs, the checks; the board."""
     tree = fresh(CACHE / "system")
     source = tree / "checks/source"
-    for folder in ("scripts", "systemd", "udev", "Configs", "bitstreams", "Documentation"):
+    for folder in ("scripts", "systemd", "udev", "Configs", "bitstreams", "Documentation", "Examples/assembly"):
         shutil.copytree(ROOT / folder, source / folder)
-    for file in ("Makefile", "README.md", "CHANGELOG.md", "LICENSE"):
+    protos = [str(path.relative_to(ROOT)) for path in ROOT.glob("Sources/*/Protos/*.proto")]
+    for file in ("Makefile", "README.md", "CHANGELOG.md", "LICENSE", *protos):
         copy(ROOT / file, source / file)
     add_programs(source, ".build-release/release", "vtad", "vtactl")
     add_libraries(tree, "vtad", "vtactl", of_debian=False)
+    package(tree)
     add_answers(tree, TARGETS["hls"])
     kernel.add_modules(tree / "usr", "uio_cif")
     for file in ("checks.sh", "system.sh"):

@@ -115,6 +115,45 @@ check "takes the units away" fails systemctl -q cat vtad.service
 check "and the programs" fails test -e /usr/bin/vtad
 check "but not the configuration" test -e /etc/vtad/vtad.json
 
+# As on a machine that never had it, but for the users.
+rm -rf /etc/vtad /var/lib/vtad /run/vtad /run/systemd/system/vtad.service.d
+systemctl daemon-reload
+check "the Debian package says how to be let in" has 'adduser USER vta' dpkg --install /checks/vta.deb
+check "its service runs" eventually 30 is_active
+check "and answers" asks 6
+expect "both start with the machine" "enabled
+enabled" systemctl is-enabled vtad.socket vtad.service
+expect "the socket is the group's" "root vta 660" stat -c '%U %G %a' /run/vtad/vtad.sock
+expect "it may have many connections" 65536 sed -n 's/^Max open files *\([0-9]*\) .*/\1/p' "/proc/$(main_process)/limits"
+expect "models have a place" "vta vta 755" stat -c '%U %G %a' /var/lib/vtad/models
+install -m 0644 /checks/ultra96/models/digits.vtab /var/lib/vtad/models/
+systemctl stop vtad.socket vtad.service
+check "starting it is all that it takes" systemctl start vtad
+check "its socket comes with it" systemctl -q is-active vtad.socket
+check "it serves what root has put there" has 'digits version 1: READY' $as vtactl models
+
+echo '{"device": "sim", "log_level": "debug", "models": "/var/lib/vtad/models"}' >/etc/vtad/vtad.json
+process=$(main_process)
+dpkg --install /checks/vta.deb >/dev/null &
+check "clients wait while it is upgraded" asks "$all_digits"
+wait
+check "the upgraded one answers" replaced "$process"
+check "an upgrade keeps the configuration" has '"debug"' cat /etc/vtad/vtad.json
+systemctl -q disable --now vtad.socket vtad.service
+check "an upgrade where it is disabled" dpkg --install /checks/vta.deb
+check "does not start it" fails is_active
+systemctl -q enable --now vtad.socket vtad.service
+process=$(main_process)
+check "the package goes while it runs" dpkg --remove vta
+check "and the daemon with it" fails test -e "/proc/$process"
+check "and its socket" fails systemctl -q is-active vtad.socket
+check "but not what it serves" test -e /etc/vtad/vtad.json -a -e /var/lib/vtad/models/digits.vtab
+check "back again" dpkg --install /checks/vta.deb
+check "it is as it was" has 'digits version 1: READY' $as vtactl models
+check "purged" dpkg --purge vta
+expect "nothing is left" "" find /etc /usr /var/lib /run -name '*vtad*'
+check "systemd knows of no failure" fails systemctl -q is-failed vtad.service vtad.socket
+
 journalctl -q -b -u vtad -u systemd-udevd --no-pager >/dev/ttyS0
 echo done
 systemctl --force poweroff
