@@ -7,7 +7,7 @@ PYTHON := .venv/bin/python
 RELEASE := .build-release/release
 SOURCES = $(shell git ls-files '*.swift' ':!*.pb.swift' ':!*.grpc.swift')
 
-.PHONY: soak package test-package demo test test-qemu test-system build release install uninstall check bench bench-ort fuzz mutate clean reference protos setup simulate tsan
+.PHONY: soak package test-package demo test test-qemu test-system build release install uninstall check bench bench-ort bench-service fuzz mutate clean reference protos setup simulate tsan
 
 demo: build .venv
 	VTA_BIN=$(BIN) $(PYTHON) Examples/digits/demo.py
@@ -77,6 +77,11 @@ package: release
 test-package: package
 	@scripts/setup.sh debootstrap lintian
 	scripts/test-package.sh
+
+# What the daemon adds to a request, in alternation with a bare C++ gRPC echo.
+bench-service: build .venv
+	scripts/setup.sh g++ libgrpc++-dev protobuf-compiler-grpc
+	VTA_BIN=$(BIN) $(PYTHON) Tests/interop/bench_service.py
 
 # Whole networks beside ONNX Runtime's int8, in alternation.
 bench-ort: build .venv
