@@ -44,7 +44,8 @@ import Testing
     let connections = ConnectionRegistry()
     let server = CallTransport(
       .socket(socket.descriptor), maximumMessageBytes: 1 << 20, directly: [], connections: connections,
-      live: try LiveConfiguration(try await DaemonConfiguration(file: nil)))
+      memory: RequestMemory { 1 << 20 }, live: try LiveConfiguration(try await DaemonConfiguration(file: nil))
+    )
     try await withGRPCServer(transport: server, services: [Echo()]) { _ in
       let transport = try HTTP2ClientTransport.Posix(
         target: .unixDomainSocket(path: path), transportSecurity: .plaintext)

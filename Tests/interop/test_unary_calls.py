@@ -4,6 +4,9 @@ for the other calls with one message each way, ModelStreamInfer for those with m
 
 import contextlib
 import gzip
+import http.client
+import json
+import select
 import shutil
 import socket
 import struct
@@ -19,6 +22,7 @@ import pytest
 from tritonclient.grpc import service_pb2 as messages
 
 from programs import running
+from test_http import free_port
 from test_triton_client import raw_request
 
 OK, CANCELLED, INVALID, DEADLINE, EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 1, 3, 4, 8, 12, 13
@@ -49,9 +53,27 @@ class Connection:
         )
         self.h2.initiate_connection()
         self.send()
+        self.events = []
 
     def send(self):
         self.socket.sendall(self.h2.data_to_send())
+
+    def receive(self):
+        received = self.socket.recv(1 << 16)
+        assert received, "the connection was closed"
+        self.events += self.h2.receive_data(received)
+        self.send()
+
+    def send_data(self, stream, data):
+        """As much at a time as the daemon takes."""
+        while data:
+            room = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size)
+            if room == 0:
+                self.receive()
+            else:
+                self.h2.send_data(stream, data[:room])
+                self.send()
+                data = data[room:]
 
     def open(self, extra=(), call="ModelInfer", content_type="application/grpc", ends=False, changes={}):
         stream = self.h2.get_next_available_stream_id()
@@ -73,26 +95,28 @@ class Connection:
         """The headers, trailers among them, and the bytes."""
         headers, data, end = {}, b"", None
         while end is None:
-            received = self.socket.recv(1 << 16)
-            assert received, "the connection was closed"
-            for event in self.h2.receive_data(received):
-                if getattr(event, "stream_id", None) != stream:
-                    continue
-                if isinstance(event, (h2.events.ResponseReceived, h2.events.TrailersReceived)):
-                    headers |= {key.decode(): value.decode() for key, value in event.headers}
-                elif isinstance(event, h2.events.DataReceived):
-                    data += event.data
-                    self.h2.acknowledge_received_data(event.flow_controlled_length, stream)
-                elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
-                    end = event
-            self.send()
+            if not self.events:
+                self.receive()
+            event = self.events.pop(0) if self.events else None
+            if getattr(event, "stream_id", None) != stream:
+                continue
+            if isinstance(event, (h2.events.ResponseReceived, h2.events.TrailersReceived)):
+                headers |= {key.decode(): value.decode() for key, value in event.headers}
+            elif isinstance(event, h2.events.DataReceived):
+                data += event.data
+                self.h2.acknowledge_received_data(event.flow_controlled_length, stream)
+                self.send()
+            elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
+                end = event
         return headers, data
 
     def ask(self, body, extra=(), chunks=None, **options):
         stream = self.open(extra, **options)
         for chunk in chunks or [body]:
-            self.h2.send_data(stream, chunk)
-            self.send()
+            if chunk:
+                self.send_data(stream, chunk)
+            else:
+                self.h2.send_data(stream, chunk)
         self.h2.end_stream(stream)
         self.send()
         return self.answer(stream)
@@ -458,3 +482,65 @@ def test_header_abuse(daemon, connection, call):
     for changes in REQUEST_LINES:
         abused(daemon.socket, call, [], changes)
         assert daemon.is_running(), changes
+
+
+def test_memory_of_requests(digits_module, tmp_path):
+    """A user whose requests take too much memory is told so, whatever way they come, and gets it back with the answers."""
+    limit = 8 << 20
+    (tmp_path / "models").mkdir()
+    shutil.copy(digits_module, tmp_path / "models" / "digits.vtab")
+    port = free_port()
+    (tmp_path / "vtad.json").write_text(
+        json.dumps({"quota": {"request_bytes": limit}, "http": {"port": port, "loopback_infer": True}})
+    )
+    with running("--config", tmp_path / "vtad.json", models=tmp_path / "models") as daemon:
+        connection = Connection(daemon.socket)
+        small, large = framed(request()), framed(request(20_000))
+        assert limit / 2 < len(large) < limit
+        expect_right(connection.ask(small))
+        # The first takes its memory when its length is known.
+        first = connection.open()
+        connection.h2.send_data(first, large[:10])
+        connection.send()
+        for call in ("ModelInfer", "ModelStreamInfer", "RepositoryModelLoad"):
+            stream = connection.open(call=call)
+            connection.h2.send_data(stream, large[:10])
+            connection.send()
+            expect_refusal(connection.answer(stream), EXHAUSTED, "quota.request_bytes")
+        for encoding in ("gzip", "deflate"):
+            body = framed(packed(request(20_000), encoding), flag=1)
+            for call in ("ModelInfer", "ModelStreamInfer"):
+                answer = connection.ask(body, [("grpc-encoding", encoding)], call=call)
+                expect_refusal(answer, EXHAUSTED, "quota.request_bytes")
+        # Small requests and other users are as well off as before.
+        expect_right(connection.ask(small))
+        others = [http.client.HTTPConnection("127.0.0.1", port) for _ in range(2)]
+        for other in others:
+            other.putrequest("POST", "/v2/models/digits/infer")
+            other.putheader("Content-Length", str(6 << 20))
+            other.endheaders(b"{")
+        refused, _, _ = select.select([other.sock for other in others], [], [], 60)
+        (refused,) = [other for other in others if other.sock in refused]
+        answer = refused.getresponse()
+        assert answer.status == 429 and "quota.request_bytes" in answer.read().decode()
+        for other in others:
+            other.close()
+        # The only request of a user may be larger.
+        connection.h2.reset_stream(first)
+        connection.send()
+        for samples in (40_000, 20_000):
+            expect_right(connection.ask(framed(request(samples))))
+        assert daemon.is_running()
+
+
+def test_clients_that_do_not_go(digits_module, tmp_path):
+    """They do not hold up the daemon's end."""
+    (tmp_path / "vtad.json").write_text(json.dumps({"drain_seconds": 3600}))
+    (tmp_path / "models").mkdir()
+    shutil.copy(digits_module, tmp_path / "models" / "digits.vtab")
+    with running("--config", tmp_path / "vtad.json", models=tmp_path / "models") as daemon:
+        connections = [Connection(daemon.socket) for _ in range(3)]
+        for connection in connections[1:]:
+            expect_right(connection.ask(framed(request())))
+    for connection in connections:
+        connection.socket.close()

@@ -6,16 +6,19 @@ package struct UserQuota: Hashable, Sendable {
   package var modelBytes: UInt64
   /// Requests that wait or run.
   package var requests: Int
-
+  /// Memory of requests, from their arrival to their answer.
+  package var requestBytes: Int
   /// Open connections; one more is closed at once.
   package var connections: Int
 
   package init(
-    models: Int = 64, modelBytes: UInt64 = .max, requests: Int = 128, connections: Int = 512
+    models: Int = 64, modelBytes: UInt64 = .max, requests: Int = 128, requestBytes: Int = 1 << 30,
+    connections: Int = 512
   ) {
     self.models = models
     self.modelBytes = modelBytes
     self.requests = requests
+    self.requestBytes = requestBytes
     self.connections = connections
   }
 }

@@ -76,15 +76,17 @@ package final class Daemon: Sendable {
           folder: configuration.bitstreams, models: models, dispatcher: dispatcher, logger: logger),
         started: .now),
     ]
+    let memory = RequestMemory { live.requestBytes }
     let transport = { @Sendable (address: CallTransport.Address) in
       CallTransport(
         address, maximumMessageBytes: configuration.maximumMessageBytes, directly: [.modelInfer(core)],
-        connections: connections, live: live)
+        connections: connections, memory: memory, live: live)
     }
     let local = transport(.socket(socket.descriptor))
     let addresses = try NetworkAddresses(
-      configuration: configuration, core: core, transport: transport, connections: connections, live: live,
-      logger: logger
+      configuration: configuration, core: core, transport: transport, connections: connections,
+      memory: memory,
+      live: live, logger: logger
     ).addresses(rpc: services)
     let readiness = ReadinessService(
       listening: [{ await local.isListening }] + addresses.map(\.isListening), models: models,

@@ -140,6 +140,10 @@ package struct DaemonConfiguration: Sendable {
     Key("quota.connections", .number(512), "Connections that one user may have open."),
     Key("quota.requests", .number(128), "Requests of one user that may wait or run."),
     Key(
+      "quota.request_bytes", .number(1 << 30),
+      "Memory that these may take, from their arrival on. A user's only request may take as much as max_message_bytes."
+    ),
+    Key(
       "modules.require_signature", .flag(false),
       "Refuse modules that are not signed by one of the next key's (vtactl sign)."),
     Key(
@@ -202,6 +206,7 @@ package struct DaemonConfiguration: Sendable {
       models: try values.number("quota.models", in: 0...10_000),
       modelBytes: modelBytes == 0 ? .max : UInt64(modelBytes),
       requests: try values.number("quota.requests", in: 1...100_000),
+      requestBytes: try values.number("quota.request_bytes", in: 1 << 16...Int.max),
       connections: try values.number("quota.connections", in: 1...100_000))
     queue = Queue(
       requests: try values.number("queue.requests", in: 1...1_000_000),

@@ -19,6 +19,8 @@ final class LiveConfiguration: Sendable {
   var policy: AccessPolicy { state.withLock { $0.policy } }
   /// For connections that are accepted from now on.
   var connectionsPerUser: Int { state.withLock { $0.quota.connections } }
+  /// Of one user; for requests that come from now on.
+  var requestBytes: Int { state.withLock { $0.quota.requestBytes } }
   /// Of one run, waiting included; `nil`: none.
   var runDeadline: Duration? { state.withLock { $0.runDeadline } }
   /// For modules that are loaded from now on.

@@ -9,6 +9,7 @@ struct NetworkAddresses {
   let core: InferenceProtocol
   let transport: @Sendable (CallTransport.Address) -> CallTransport
   let connections: ConnectionRegistry
+  let memory: RequestMemory
   let live: LiveConfiguration
   let logger: Logger
 
@@ -49,7 +50,7 @@ struct NetworkAddresses {
   private func application(_ endpoint: HTTPEndpoint, isLoopback: Bool) throws -> Address {
     let routes = HTTPRoutes(
       core: core, observer: ServiceObserver(core: core, connections: connections, started: .now),
-      connections: connections, maximumMessageBytes: configuration.maximumMessageBytes,
+      connections: connections, memory: memory, maximumMessageBytes: configuration.maximumMessageBytes,
       isLoopback: isLoopback)
     let (listening, isListening) = AsyncStream.makeStream(of: Void.self)
     let service = try endpoint.application(routes) { [logger] port in

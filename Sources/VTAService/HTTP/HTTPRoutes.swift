@@ -11,6 +11,7 @@ struct HTTPRoutes: Sendable {
   let core: InferenceProtocol
   let observer: ServiceObserver
   let connections: ConnectionRegistry
+  let memory: RequestMemory
   let maximumMessageBytes: Int
   /// Whether requests are only for this machine: their Host must say so then.
   let isLoopback: Bool
@@ -23,6 +24,8 @@ struct HTTPRoutes: Sendable {
     let caller: Caller
     let parameters: Parameters
     let maximumMessageBytes: Int
+    /// What its body takes of the caller's memory.
+    let share: RequestMemory.Share
 
     /// A part of the path, decoded; empty if the path has none.
     func part(_ name: String) -> String {
@@ -35,14 +38,15 @@ struct HTTPRoutes: Sendable {
 
     func body() async throws -> Data {
       let coding = try MessageCompression(contentEncoding: request.headers[.contentEncoding])
-      if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > maximumMessageBytes {
-        throw tooLarge
-      }
-      let received: ByteBuffer
+      if let length = request.headers[.contentLength].flatMap({ Int($0) }) { try admit(length) }
+      var received = ByteBuffer()
       do {
-        received = try await request.body.collect(upTo: maximumMessageBytes)
-      } catch is NIOTooManyBytesError {
-        throw tooLarge
+        for try await part in request.body {
+          try admit(received.readableBytes + part.readableBytes)
+          received.writeImmutableBuffer(part)
+        }
+      } catch let error as ServiceError {
+        throw error
       } catch {
         throw ServiceError(
           .invalidArgument, "the body of the request ended too early or is not HTTP: \(error)")
@@ -50,18 +54,25 @@ struct HTTPRoutes: Sendable {
       return Data(buffer: try await decompressed(received, coding), byteTransferStrategy: .noCopy)
     }
 
+    private func admit(_ length: Int) throws(ServiceError) {
+      guard length <= maximumMessageBytes else { throw tooLarge }
+      try share.grow(to: length)
+    }
+
     private func decompressed(
       _ received: ByteBuffer, _ coding: MessageCompression
     ) async throws -> ByteBuffer {
       guard coding != .identity else { return received }
-      let limit = maximumMessageBytes
+      let limit = share.room(upTo: maximumMessageBytes)
       do {
         // A few bytes may become a thousand times as many.
-        return try await MessageCompression.aside(isLong: received.readableBytes > 4096) {
+        let body = try await MessageCompression.aside(isLong: received.readableBytes > 4096) {
           try coding.decompressed(received, limit: limit)
         }
+        try share.grow(to: body.readableBytes)
+        return body
       } catch CompressionError.tooLarge {
-        throw tooLarge
+        throw limit < maximumMessageBytes ? share.refusal : tooLarge
       } catch let error as CompressionError {
         throw ServiceError(
           error == .outOfMemory ? .resourceExhausted : .invalidArgument,
@@ -299,7 +310,8 @@ extension HTTPRoutes {
         let answer = try await handler(
           Call(
             request: request, caller: caller, parameters: context.parameters,
-            maximumMessageBytes: maximumMessageBytes))
+            maximumMessageBytes: maximumMessageBytes,
+            share: RequestMemory.Share(of: memory, for: caller.user)))
         return await answer.response(in: coding)
       } catch let error as HTTPRefusal {
         return HTTPAnswer.refusal(error)

@@ -15,6 +15,7 @@ struct CallRoutes: Sendable {
   let serve: @Sendable (ServiceCall.Work) -> Void
   /// Of one request.
   let maximumMessageBytes: Int
+  let memory: RequestMemory
 }
 
 /// After the HTTP/2 handler of a connection: the calls on its streams. Streams are no channels of their own here, which
@@ -22,6 +23,9 @@ struct CallRoutes: Sendable {
 final class CallConnection: ChannelInboundHandler {
   typealias InboundIn = HTTP2Frame
   typealias OutboundOut = HTTP2Frame
+
+  /// For a client without a call to go by itself.
+  private static let farewell = TimeAmount.seconds(1)
 
   private struct Entry {
     let call: any IncomingCall
@@ -36,6 +40,7 @@ final class CallConnection: ChannelInboundHandler {
   private let identity: PeerIdentity
   private var context: ChannelHandlerContext?
   private var calls: [HTTP2StreamID: Entry] = [:]
+  private var isLeaving = false
   private lazy var caller = context.map { identity.caller(on: $0.pipeline.syncOperations) }
 
   init(_ routes: CallRoutes, _ identity: PeerIdentity, on eventLoop: any EventLoop) {
@@ -70,6 +75,7 @@ final class CallConnection: ChannelInboundHandler {
     switch event {
     case let event as StreamClosedEvent: end(event.streamID)
     case let event as NIOHTTP2WindowUpdatedEvent: widen(event)
+    case is ChannelShouldQuiesceEvent: leave()
     default: break
     }
     context.fireUserInboundEventTriggered(event)
@@ -104,16 +110,15 @@ final class CallConnection: ChannelInboundHandler {
         ServiceError(.unimplemented, "there is no method '\(head.path.prefix(200))'"),
         hasMoreToCome: hasMoreToCome)
     }
+    let context = CallContext(
+      stream: stream, caller: caller,
+      messages: IncomingMessages(
+        compression: head.compression, maximumBytes: routes.maximumMessageBytes,
+        share: RequestMemory.Share(of: routes.memory, for: caller.user)))
     let call: any IncomingCall =
       switch answerer {
-      case .directly(let call):
-        DirectCall(
-          call, stream, caller: caller, compression: head.compression,
-          maximumMessageBytes: routes.maximumMessageBytes)
-      case .service(let method):
-        ServiceCall(
-          method, stream, caller: caller, compression: head.compression,
-          maximumMessageBytes: routes.maximumMessageBytes, serve: routes.serve)
+      case .directly(let call): DirectCall(call, context)
+      case .service(let method): ServiceCall(method, context, serve: routes.serve)
       }
     let deadline = head.timeout.map { timeout in
       eventLoop.assumeIsolated().scheduleTask(in: timeout.amount) { call.expire() }
@@ -126,6 +131,21 @@ final class CallConnection: ChannelInboundHandler {
     guard let entry = calls.removeValue(forKey: stream) else { return }
     entry.deadline?.cancel()
     entry.call.end()
+    // Later, because the call's last frames may not have been flushed yet.
+    if isLeaving && calls.isEmpty { eventLoop.assumeIsolated().execute { self.close() } }
+  }
+
+  /// Without a call, the handler before this one closes the connection as soon as the client has read that it is told to go.
+  /// A client that reads nothing must not hold up the end of the daemon.
+  private func leave() {
+    eventLoop.assumeIsolated().scheduleTask(in: Self.farewell) { [self] in
+      isLeaving = true
+      close()
+    }
+  }
+
+  private func close() {
+    if calls.isEmpty { context?.close(promise: nil) }
   }
 }
 

@@ -81,7 +81,4 @@ extension ServiceError {
       "the message has \(length.map(String.init) ?? "more") bytes; the daemon takes at most \(limit) "
         + "(the key max_message_bytes)")
   }
-
-  static let compressedByNothing = ServiceError(
-    .internal, "the message is marked as compressed, but grpc-encoding names no algorithm")
 }

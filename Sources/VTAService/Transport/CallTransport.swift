@@ -26,6 +26,7 @@ final class CallTransport: ServerTransport {
   private let directly: [UnaryCall]
   private let maximumMessageBytes: Int
   private let connections: ConnectionRegistry
+  private let memory: RequestMemory
   private let live: LiveConfiguration
   private let state = Mutex(State())
   private let (bound, boundEnd) = AsyncStream.makeStream(of: Never.self)
@@ -35,12 +36,13 @@ final class CallTransport: ServerTransport {
   ///   - directly: The calls that do without gRPC Swift.
   init(
     _ address: Address, maximumMessageBytes: Int, directly: [UnaryCall], connections: ConnectionRegistry,
-    live: LiveConfiguration
+    memory: RequestMemory, live: LiveConfiguration
   ) {
     self.address = address
     self.maximumMessageBytes = maximumMessageBytes
     self.directly = directly
     self.connections = connections
+    self.memory = memory
     self.live = live
   }
 
@@ -108,7 +110,8 @@ final class CallTransport: ServerTransport {
     var answerers: [String: CallRoutes.Answerer] = [:]
     for method in state.withLock({ $0.methods }) { answerers[method.path] = .service(method) }
     for call in directly { answerers[call.method.path] = .directly(call) }
-    return CallRoutes(answerers: answerers, serve: serve, maximumMessageBytes: maximumMessageBytes)
+    return CallRoutes(
+      answerers: answerers, serve: serve, maximumMessageBytes: maximumMessageBytes, memory: memory)
   }
 
   private func bind(_ routes: CallRoutes) async throws -> any Channel {

@@ -13,22 +13,15 @@ final class DirectCall: IncomingCall {
   }
 
   private let call: UnaryCall
-  private let stream: CallStream
-  private let caller: Caller
-  private let compression: MessageCompression
-  private let maximumMessageBytes: Int
+  private let context: CallContext
   private var state = State.receiving(ByteBuffer())
 
-  init(
-    _ call: UnaryCall, _ stream: CallStream, caller: Caller, compression: MessageCompression,
-    maximumMessageBytes: Int
-  ) {
+  init(_ call: UnaryCall, _ context: CallContext) {
     self.call = call
-    self.stream = stream
-    self.caller = caller
-    self.compression = compression
-    self.maximumMessageBytes = maximumMessageBytes
+    self.context = context
   }
+
+  private var stream: CallStream { context.stream }
 
   var isPaused: Bool { false }
 
@@ -63,8 +56,13 @@ extension DirectCall {
     } else {
       received.writeImmutableBuffer(bytes)
     }
-    if let length = received.messageLength, length > maximumMessageBytes {
-      return refuse(.tooLong(length, limit: maximumMessageBytes), hasMoreToCome: !isLast)
+    if let length = received.messageLength {
+      do {
+        try context.messages.check(length)
+        try context.messages.share.grow(to: length)
+      } catch {
+        return refuse(error, hasMoreToCome: !isLast)
+      }
     }
     guard received.readableBytes <= FramedMessage.prefixBytes + (received.messageLength ?? 0) else {
       return refuse(
@@ -84,8 +82,12 @@ extension DirectCall {
     }
     var received = received
     guard let message = received.readFramedMessage() else { return refuse(.incomplete) }
-    guard !message.isCompressed || compression != .identity else { return refuse(.compressedByNothing) }
-    answer(message)
+    do {
+      try context.messages.check(message)
+      answer(message)
+    } catch {
+      refuse(error)
+    }
   }
 }
 
@@ -96,12 +98,12 @@ extension DirectCall {
     let bound = NIOLoopBound(self, eventLoop: loop)
     let isSmall = message.count <= Self.smallBytes && !message.isCompressed
     let received = Handover(message)
-    let work: @Sendable () async -> Void = { [call, caller, compression, maximumMessageBytes] in
+    let work: @Sendable () async -> Void = { [call, caller = context.caller, messages = context.messages] in
       let result: Result<ByteBuffer, ServiceError>
       do {
-        let message = try Handover(
-          received.take()?.decompressed(compression, limit: maximumMessageBytes).message ?? ByteBuffer())
-        result = .success(try await call.answer(message, caller))
+        let message = try received.take().map(messages.decompressed)
+        if let message { try messages.share.grow(to: message.count) }
+        result = .success(try await call.answer(Handover(message?.message ?? ByteBuffer()), caller))
       } catch {
         result = .failure(ServiceError(error))
       }

@@ -33,7 +33,8 @@ struct FramedMessage: SwiftProtobufContiguousBytes, GRPCContiguousBytes {
   /// - Parameter buffer: A message with its prefix.
   fileprivate init(buffer: ByteBuffer) { self.buffer = buffer }
 
-  private init(message: ByteBuffer) {
+  /// - Parameter message: Without a prefix; it is copied.
+  init(message: ByteBuffer) {
     self.init(count: message.readableBytes)
     buffer.writeImmutableBuffer(message)
   }
@@ -64,20 +65,6 @@ struct FramedMessage: SwiftProtobufContiguousBytes, GRPCContiguousBytes {
   }
 
   var isCompressed: Bool { buffer.getInteger(at: buffer.readerIndex, as: UInt8.self) != 0 }
-
-  /// - Parameter limit: Bytes that the message may have.
-  func decompressed(_ compression: MessageCompression, limit: Int) throws(ServiceError) -> FramedMessage {
-    guard isCompressed else { return self }
-    do {
-      return FramedMessage(message: try compression.decompressed(message, limit: limit))
-    } catch {
-      switch error {
-      case .tooLarge: throw .tooLong(nil, limit: limit)
-      case .outOfMemory: throw ServiceError(.resourceExhausted, "\(error)")
-      default: throw ServiceError(.internal, "the message: \(error)")
-      }
-    }
-  }
 
   func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) rethrows -> R {
     try buffer.withUnsafeReadableBytes { try body(.init(rebasing: $0.dropFirst(Self.prefixBytes))) }

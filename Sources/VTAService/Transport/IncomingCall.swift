@@ -1,5 +1,12 @@
 internal import NIOCore
 
+/// What a call knows from its start.
+struct CallContext {
+  let stream: CallStream
+  let caller: Caller
+  let messages: IncomingMessages
+}
+
 /// A call of a client, from its headers to its status. Belongs to its connection's event loop.
 protocol IncomingCall: AnyObject {
   /// - Parameter isLast: The client sends nothing more.

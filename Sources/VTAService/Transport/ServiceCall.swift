@@ -16,11 +16,10 @@ final class ServiceCall: IncomingCall {
     Demand
   >
 
-  private let stream: CallStream
-  /// Whether messages may be.
-  private let isCompressed: Bool
-  private let maximumMessageBytes: Int
+  private let context: CallContext
   private var received = ByteBuffer()
+  /// Whether the message that is being received has its memory.
+  private var isAdmitted = false
   private var source: Messages.Source?
   /// `nil` until the service has begun.
   private var cancellation: ServerContext.RPCCancellationHandle?
@@ -30,14 +29,10 @@ final class ServiceCall: IncomingCall {
   /// The service has messages enough for the moment.
   private(set) var isPaused = false
 
-  init(
-    _ method: MethodDescriptor, _ stream: CallStream, caller: Caller, compression: MessageCompression,
-    maximumMessageBytes: Int, serve: (Work) -> Void
-  ) {
-    self.stream = stream
-    isCompressed = compression != .identity
-    self.maximumMessageBytes = maximumMessageBytes
-    let call = NIOLoopBound(self, eventLoop: stream.connection.eventLoop)
+  init(_ method: MethodDescriptor, _ context: CallContext, serve: (Work) -> Void) {
+    self.context = context
+    let call = NIOLoopBound(self, eventLoop: context.stream.connection.eventLoop)
+    let accepted = context.messages
     let messages = Messages.makeSequence(
       backPressureStrategy: .init(lowWatermark: 1, highWatermark: 4), finishOnDeinit: true,
       delegate: Demand(call: call))
@@ -45,17 +40,20 @@ final class ServiceCall: IncomingCall {
     // Where the service waits for it, off the event loop.
     let inbound = messages.sequence.map { part in
       guard case .message(let message) = part else { return part }
-      return .message(try message.decompressed(compression, limit: maximumMessageBytes))
+      accepted.share.shrink(by: message.count)
+      return .message(try accepted.decompressed(message))
     }
     let outbound = RPCWriter.Closable(wrapping: CallWriter(call: call))
     serve(
       Work(
         stream: RPCStream(
           descriptor: method, inbound: RPCAsyncSequence(wrapping: inbound), outbound: outbound),
-        caller: caller,
+        caller: context.caller,
         begin: { cancellation in call.eventLoop.execute { call.value.begun(cancellation) } }))
-    yield(.metadata([Caller.headerName: .string(caller.headerValue)]))
+    yield(.metadata([Caller.headerName: .string(context.caller.headerValue)]))
   }
+
+  private var stream: CallStream { context.stream }
 
   func end() {
     guard !hasEnded else { return }
@@ -89,11 +87,15 @@ extension ServiceCall {
       received.writeImmutableBuffer(bytes)
     }
     do {
-      if let length = received.messageLength, length > maximumMessageBytes {
-        throw ServiceError.tooLong(length, limit: maximumMessageBytes)
-      }
-      while let message = received.readFramedMessage() {
-        guard !message.isCompressed || isCompressed else { throw ServiceError.compressedByNothing }
+      while let length = received.messageLength {
+        if !isAdmitted {
+          try context.messages.check(length)
+          try context.messages.share.grow(by: length)
+          isAdmitted = true
+        }
+        guard let message = received.readFramedMessage() else { break }
+        isAdmitted = false
+        try context.messages.check(message)
         yield(.message(message))
       }
       received.discardReadBytes()
