@@ -15,8 +15,6 @@ import tritonclient.grpc as triton
 import tritonclient.utils.shared_memory as shm
 from google.protobuf import json_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tritonclient.grpc import service_pb2 as messages
-from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from programs import DIGITS, Daemon, running, succeed
@@ -316,19 +314,6 @@ def test_regions_of_clients_that_left_make_room(daemon, region):
                 assert time.monotonic() < limit
                 time.sleep(0.05)
         assert sorted(staying.get_system_shared_memory_status().regions) == ["kept", "new"]
-
-
-def test_cuda(daemon):
-    with grpc.insecure_channel(daemon.url) as channel:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        for call, request in (
-            (stub.CudaSharedMemoryStatus, messages.CudaSharedMemoryStatusRequest()),
-            (stub.CudaSharedMemoryRegister, messages.CudaSharedMemoryRegisterRequest()),
-            (stub.CudaSharedMemoryUnregister, messages.CudaSharedMemoryUnregisterRequest()),
-        ):
-            with pytest.raises(grpc.RpcError) as raised:
-                call(request, timeout=DEADLINE)
-            assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_trace_settings(daemon, client, images):

@@ -171,9 +171,6 @@ def test_nothing_is_administered_without_identity(client, digits_module):
         with pytest.raises(InferenceServerException) as raised:
             call()
         assert raised.value.status() == "403", raised.value
-    with pytest.raises(InferenceServerException) as raised:
-        client.get_cuda_shared_memory_status()
-    assert raised.value.status() == "501"
     assert client.is_model_ready("digits")
 
 

@@ -1,6 +1,5 @@
 /// The Open Inference Protocol, version 2, with the extensions that Triton's clients use. Names and field numbers are
-/// those of the published protocol; comments say what vtad makes of them. RPCs that are not listed (CUDA shared memory)
-/// are answered with UNIMPLEMENTED, and fields that are not listed are ignored.
+/// those of the published protocol; comments say what vtad makes of them. Fields that are not listed are ignored.
 
 // DO NOT EDIT.
 // swift-format-ignore-file
@@ -219,6 +218,45 @@ internal enum Inference_GRPCInferenceService: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "CudaSharedMemoryStatus" metadata.
+        internal enum CudaSharedMemoryStatus: Sendable {
+            /// Request type for "CudaSharedMemoryStatus".
+            internal typealias Input = Inference_CudaSharedMemoryStatusRequest
+            /// Response type for "CudaSharedMemoryStatus".
+            internal typealias Output = Inference_CudaSharedMemoryStatusResponse
+            /// Descriptor for "CudaSharedMemoryStatus".
+            internal static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "inference.GRPCInferenceService"),
+                method: "CudaSharedMemoryStatus",
+                type: .unary
+            )
+        }
+        /// Namespace for "CudaSharedMemoryRegister" metadata.
+        internal enum CudaSharedMemoryRegister: Sendable {
+            /// Request type for "CudaSharedMemoryRegister".
+            internal typealias Input = Inference_CudaSharedMemoryRegisterRequest
+            /// Response type for "CudaSharedMemoryRegister".
+            internal typealias Output = Inference_CudaSharedMemoryRegisterResponse
+            /// Descriptor for "CudaSharedMemoryRegister".
+            internal static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "inference.GRPCInferenceService"),
+                method: "CudaSharedMemoryRegister",
+                type: .unary
+            )
+        }
+        /// Namespace for "CudaSharedMemoryUnregister" metadata.
+        internal enum CudaSharedMemoryUnregister: Sendable {
+            /// Request type for "CudaSharedMemoryUnregister".
+            internal typealias Input = Inference_CudaSharedMemoryUnregisterRequest
+            /// Response type for "CudaSharedMemoryUnregister".
+            internal typealias Output = Inference_CudaSharedMemoryUnregisterResponse
+            /// Descriptor for "CudaSharedMemoryUnregister".
+            internal static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "inference.GRPCInferenceService"),
+                method: "CudaSharedMemoryUnregister",
+                type: .unary
+            )
+        }
         /// Namespace for "TraceSetting" metadata.
         internal enum TraceSetting: Sendable {
             /// Request type for "TraceSetting".
@@ -262,6 +300,9 @@ internal enum Inference_GRPCInferenceService: Sendable {
             SystemSharedMemoryStatus.descriptor,
             SystemSharedMemoryRegister.descriptor,
             SystemSharedMemoryUnregister.descriptor,
+            CudaSharedMemoryStatus.descriptor,
+            CudaSharedMemoryRegister.descriptor,
+            CudaSharedMemoryUnregister.descriptor,
             TraceSetting.descriptor,
             LogSettings.descriptor
         ]
@@ -515,6 +556,52 @@ extension Inference_GRPCInferenceService {
             request: GRPCCore.StreamingServerRequest<Inference_SystemSharedMemoryUnregisterRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Inference_SystemSharedMemoryUnregisterResponse>
+
+        /// Handle the "CudaSharedMemoryStatus" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > There never is any: nothing can be registered, so all of it can be given back, which clients do to be sure.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Inference_CudaSharedMemoryStatusRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Inference_CudaSharedMemoryStatusResponse` messages.
+        func cudaSharedMemoryStatus(
+            request: GRPCCore.StreamingServerRequest<Inference_CudaSharedMemoryStatusRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Inference_CudaSharedMemoryStatusResponse>
+
+        /// Handle the "CudaSharedMemoryRegister" method.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Inference_CudaSharedMemoryRegisterRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Inference_CudaSharedMemoryRegisterResponse` messages.
+        func cudaSharedMemoryRegister(
+            request: GRPCCore.StreamingServerRequest<Inference_CudaSharedMemoryRegisterRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Inference_CudaSharedMemoryRegisterResponse>
+
+        /// Handle the "CudaSharedMemoryUnregister" method.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Inference_CudaSharedMemoryUnregisterRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Inference_CudaSharedMemoryUnregisterResponse` messages.
+        func cudaSharedMemoryUnregister(
+            request: GRPCCore.StreamingServerRequest<Inference_CudaSharedMemoryUnregisterRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Inference_CudaSharedMemoryUnregisterResponse>
 
         /// Handle the "TraceSetting" method.
         ///
@@ -779,6 +866,52 @@ extension Inference_GRPCInferenceService {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Inference_SystemSharedMemoryUnregisterResponse>
 
+        /// Handle the "CudaSharedMemoryStatus" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > There never is any: nothing can be registered, so all of it can be given back, which clients do to be sure.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Inference_CudaSharedMemoryStatusRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Inference_CudaSharedMemoryStatusResponse` message.
+        func cudaSharedMemoryStatus(
+            request: GRPCCore.ServerRequest<Inference_CudaSharedMemoryStatusRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Inference_CudaSharedMemoryStatusResponse>
+
+        /// Handle the "CudaSharedMemoryRegister" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Inference_CudaSharedMemoryRegisterRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Inference_CudaSharedMemoryRegisterResponse` message.
+        func cudaSharedMemoryRegister(
+            request: GRPCCore.ServerRequest<Inference_CudaSharedMemoryRegisterRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Inference_CudaSharedMemoryRegisterResponse>
+
+        /// Handle the "CudaSharedMemoryUnregister" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Inference_CudaSharedMemoryUnregisterRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Inference_CudaSharedMemoryUnregisterResponse` message.
+        func cudaSharedMemoryUnregister(
+            request: GRPCCore.ServerRequest<Inference_CudaSharedMemoryUnregisterRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Inference_CudaSharedMemoryUnregisterResponse>
+
         /// Handle the "TraceSetting" method.
         ///
         /// - Parameters:
@@ -1041,6 +1174,52 @@ extension Inference_GRPCInferenceService {
             context: GRPCCore.ServerContext
         ) async throws -> Inference_SystemSharedMemoryUnregisterResponse
 
+        /// Handle the "CudaSharedMemoryStatus" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > There never is any: nothing can be registered, so all of it can be given back, which clients do to be sure.
+        ///
+        /// - Parameters:
+        ///   - request: A `Inference_CudaSharedMemoryStatusRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Inference_CudaSharedMemoryStatusResponse` to respond with.
+        func cudaSharedMemoryStatus(
+            request: Inference_CudaSharedMemoryStatusRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Inference_CudaSharedMemoryStatusResponse
+
+        /// Handle the "CudaSharedMemoryRegister" method.
+        ///
+        /// - Parameters:
+        ///   - request: A `Inference_CudaSharedMemoryRegisterRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Inference_CudaSharedMemoryRegisterResponse` to respond with.
+        func cudaSharedMemoryRegister(
+            request: Inference_CudaSharedMemoryRegisterRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Inference_CudaSharedMemoryRegisterResponse
+
+        /// Handle the "CudaSharedMemoryUnregister" method.
+        ///
+        /// - Parameters:
+        ///   - request: A `Inference_CudaSharedMemoryUnregisterRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Inference_CudaSharedMemoryUnregisterResponse` to respond with.
+        func cudaSharedMemoryUnregister(
+            request: Inference_CudaSharedMemoryUnregisterRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Inference_CudaSharedMemoryUnregisterResponse
+
         /// Handle the "TraceSetting" method.
         ///
         /// - Parameters:
@@ -1241,6 +1420,39 @@ extension Inference_GRPCInferenceService.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Inference_GRPCInferenceService.Method.CudaSharedMemoryStatus.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Inference_CudaSharedMemoryStatusRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Inference_CudaSharedMemoryStatusResponse>(),
+            handler: { request, context in
+                try await self.cudaSharedMemoryStatus(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Inference_GRPCInferenceService.Method.CudaSharedMemoryRegister.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Inference_CudaSharedMemoryRegisterRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Inference_CudaSharedMemoryRegisterResponse>(),
+            handler: { request, context in
+                try await self.cudaSharedMemoryRegister(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Inference_GRPCInferenceService.Method.CudaSharedMemoryUnregister.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Inference_CudaSharedMemoryUnregisterRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Inference_CudaSharedMemoryUnregisterResponse>(),
+            handler: { request, context in
+                try await self.cudaSharedMemoryUnregister(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Inference_GRPCInferenceService.Method.TraceSetting.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Inference_TraceSettingRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Inference_TraceSettingResponse>(),
@@ -1416,6 +1628,39 @@ extension Inference_GRPCInferenceService.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Inference_SystemSharedMemoryUnregisterResponse> {
         let response = try await self.systemSharedMemoryUnregister(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    internal func cudaSharedMemoryStatus(
+        request: GRPCCore.StreamingServerRequest<Inference_CudaSharedMemoryStatusRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Inference_CudaSharedMemoryStatusResponse> {
+        let response = try await self.cudaSharedMemoryStatus(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    internal func cudaSharedMemoryRegister(
+        request: GRPCCore.StreamingServerRequest<Inference_CudaSharedMemoryRegisterRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Inference_CudaSharedMemoryRegisterResponse> {
+        let response = try await self.cudaSharedMemoryRegister(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    internal func cudaSharedMemoryUnregister(
+        request: GRPCCore.StreamingServerRequest<Inference_CudaSharedMemoryUnregisterRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Inference_CudaSharedMemoryUnregisterResponse> {
+        let response = try await self.cudaSharedMemoryUnregister(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -1640,6 +1885,45 @@ extension Inference_GRPCInferenceService.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Inference_SystemSharedMemoryUnregisterResponse> {
         return GRPCCore.ServerResponse<Inference_SystemSharedMemoryUnregisterResponse>(
             message: try await self.systemSharedMemoryUnregister(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    internal func cudaSharedMemoryStatus(
+        request: GRPCCore.ServerRequest<Inference_CudaSharedMemoryStatusRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Inference_CudaSharedMemoryStatusResponse> {
+        return GRPCCore.ServerResponse<Inference_CudaSharedMemoryStatusResponse>(
+            message: try await self.cudaSharedMemoryStatus(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    internal func cudaSharedMemoryRegister(
+        request: GRPCCore.ServerRequest<Inference_CudaSharedMemoryRegisterRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Inference_CudaSharedMemoryRegisterResponse> {
+        return GRPCCore.ServerResponse<Inference_CudaSharedMemoryRegisterResponse>(
+            message: try await self.cudaSharedMemoryRegister(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    internal func cudaSharedMemoryUnregister(
+        request: GRPCCore.ServerRequest<Inference_CudaSharedMemoryUnregisterRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Inference_CudaSharedMemoryUnregisterResponse> {
+        return GRPCCore.ServerResponse<Inference_CudaSharedMemoryUnregisterResponse>(
+            message: try await self.cudaSharedMemoryUnregister(
                 request: request.message,
                 context: context
             ),
@@ -1982,6 +2266,67 @@ extension Inference_GRPCInferenceService {
             deserializer: some GRPCCore.MessageDeserializer<Inference_SystemSharedMemoryUnregisterResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_SystemSharedMemoryUnregisterResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "CudaSharedMemoryStatus" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > There never is any: nothing can be registered, so all of it can be given back, which clients do to be sure.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Inference_CudaSharedMemoryStatusRequest` message.
+        ///   - serializer: A serializer for `Inference_CudaSharedMemoryStatusRequest` messages.
+        ///   - deserializer: A deserializer for `Inference_CudaSharedMemoryStatusResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func cudaSharedMemoryStatus<Result>(
+            request: GRPCCore.ClientRequest<Inference_CudaSharedMemoryStatusRequest>,
+            serializer: some GRPCCore.MessageSerializer<Inference_CudaSharedMemoryStatusRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Inference_CudaSharedMemoryStatusResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_CudaSharedMemoryStatusResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "CudaSharedMemoryRegister" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Inference_CudaSharedMemoryRegisterRequest` message.
+        ///   - serializer: A serializer for `Inference_CudaSharedMemoryRegisterRequest` messages.
+        ///   - deserializer: A deserializer for `Inference_CudaSharedMemoryRegisterResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func cudaSharedMemoryRegister<Result>(
+            request: GRPCCore.ClientRequest<Inference_CudaSharedMemoryRegisterRequest>,
+            serializer: some GRPCCore.MessageSerializer<Inference_CudaSharedMemoryRegisterRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Inference_CudaSharedMemoryRegisterResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_CudaSharedMemoryRegisterResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "CudaSharedMemoryUnregister" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Inference_CudaSharedMemoryUnregisterRequest` message.
+        ///   - serializer: A serializer for `Inference_CudaSharedMemoryUnregisterRequest` messages.
+        ///   - deserializer: A deserializer for `Inference_CudaSharedMemoryUnregisterResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func cudaSharedMemoryUnregister<Result>(
+            request: GRPCCore.ClientRequest<Inference_CudaSharedMemoryUnregisterRequest>,
+            serializer: some GRPCCore.MessageSerializer<Inference_CudaSharedMemoryUnregisterRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Inference_CudaSharedMemoryUnregisterResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_CudaSharedMemoryUnregisterResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "TraceSetting" method.
@@ -2503,6 +2848,100 @@ extension Inference_GRPCInferenceService {
             )
         }
 
+        /// Call the "CudaSharedMemoryStatus" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > There never is any: nothing can be registered, so all of it can be given back, which clients do to be sure.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Inference_CudaSharedMemoryStatusRequest` message.
+        ///   - serializer: A serializer for `Inference_CudaSharedMemoryStatusRequest` messages.
+        ///   - deserializer: A deserializer for `Inference_CudaSharedMemoryStatusResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        internal func cudaSharedMemoryStatus<Result>(
+            request: GRPCCore.ClientRequest<Inference_CudaSharedMemoryStatusRequest>,
+            serializer: some GRPCCore.MessageSerializer<Inference_CudaSharedMemoryStatusRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Inference_CudaSharedMemoryStatusResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_CudaSharedMemoryStatusResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Inference_GRPCInferenceService.Method.CudaSharedMemoryStatus.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "CudaSharedMemoryRegister" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Inference_CudaSharedMemoryRegisterRequest` message.
+        ///   - serializer: A serializer for `Inference_CudaSharedMemoryRegisterRequest` messages.
+        ///   - deserializer: A deserializer for `Inference_CudaSharedMemoryRegisterResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        internal func cudaSharedMemoryRegister<Result>(
+            request: GRPCCore.ClientRequest<Inference_CudaSharedMemoryRegisterRequest>,
+            serializer: some GRPCCore.MessageSerializer<Inference_CudaSharedMemoryRegisterRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Inference_CudaSharedMemoryRegisterResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_CudaSharedMemoryRegisterResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Inference_GRPCInferenceService.Method.CudaSharedMemoryRegister.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "CudaSharedMemoryUnregister" method.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Inference_CudaSharedMemoryUnregisterRequest` message.
+        ///   - serializer: A serializer for `Inference_CudaSharedMemoryUnregisterRequest` messages.
+        ///   - deserializer: A deserializer for `Inference_CudaSharedMemoryUnregisterResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        internal func cudaSharedMemoryUnregister<Result>(
+            request: GRPCCore.ClientRequest<Inference_CudaSharedMemoryUnregisterRequest>,
+            serializer: some GRPCCore.MessageSerializer<Inference_CudaSharedMemoryUnregisterRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Inference_CudaSharedMemoryUnregisterResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_CudaSharedMemoryUnregisterResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Inference_GRPCInferenceService.Method.CudaSharedMemoryUnregister.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "TraceSetting" method.
         ///
         /// - Parameters:
@@ -2952,6 +3391,85 @@ extension Inference_GRPCInferenceService.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Inference_SystemSharedMemoryUnregisterRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Inference_SystemSharedMemoryUnregisterResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "CudaSharedMemoryStatus" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > There never is any: nothing can be registered, so all of it can be given back, which clients do to be sure.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Inference_CudaSharedMemoryStatusRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func cudaSharedMemoryStatus<Result>(
+        request: GRPCCore.ClientRequest<Inference_CudaSharedMemoryStatusRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_CudaSharedMemoryStatusResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.cudaSharedMemoryStatus(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Inference_CudaSharedMemoryStatusRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Inference_CudaSharedMemoryStatusResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "CudaSharedMemoryRegister" method.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Inference_CudaSharedMemoryRegisterRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func cudaSharedMemoryRegister<Result>(
+        request: GRPCCore.ClientRequest<Inference_CudaSharedMemoryRegisterRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_CudaSharedMemoryRegisterResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.cudaSharedMemoryRegister(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Inference_CudaSharedMemoryRegisterRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Inference_CudaSharedMemoryRegisterResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "CudaSharedMemoryUnregister" method.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Inference_CudaSharedMemoryUnregisterRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func cudaSharedMemoryUnregister<Result>(
+        request: GRPCCore.ClientRequest<Inference_CudaSharedMemoryUnregisterRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_CudaSharedMemoryUnregisterResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.cudaSharedMemoryUnregister(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Inference_CudaSharedMemoryUnregisterRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Inference_CudaSharedMemoryUnregisterResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -3455,6 +3973,97 @@ extension Inference_GRPCInferenceService.ClientProtocol {
             metadata: metadata
         )
         return try await self.systemSharedMemoryUnregister(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "CudaSharedMemoryStatus" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > There never is any: nothing can be registered, so all of it can be given back, which clients do to be sure.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func cudaSharedMemoryStatus<Result>(
+        _ message: Inference_CudaSharedMemoryStatusRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_CudaSharedMemoryStatusResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Inference_CudaSharedMemoryStatusRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.cudaSharedMemoryStatus(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "CudaSharedMemoryRegister" method.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func cudaSharedMemoryRegister<Result>(
+        _ message: Inference_CudaSharedMemoryRegisterRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_CudaSharedMemoryRegisterResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Inference_CudaSharedMemoryRegisterRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.cudaSharedMemoryRegister(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "CudaSharedMemoryUnregister" method.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    internal func cudaSharedMemoryUnregister<Result>(
+        _ message: Inference_CudaSharedMemoryUnregisterRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Inference_CudaSharedMemoryUnregisterResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Inference_CudaSharedMemoryUnregisterRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.cudaSharedMemoryUnregister(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -26,8 +26,10 @@ extension Inference_ModelConfig {
     [
       "name": name, "platform": platform, "backend": backend, "max_batch_size": Int(maxBatchSize),
       "input": input.map {
-        ["name": $0.name, "data_type": Self.name(of: $0.dataType), "dims": $0.dims.map { Int($0) }]
-          as [String: Any]
+        [
+          "name": $0.name, "data_type": Self.name(of: $0.dataType),
+          "format": $0.format == .nchw ? "FORMAT_NCHW" : "FORMAT_NONE", "dims": $0.dims.map { Int($0) },
+        ] as [String: Any]
       },
       "output": output.map {
         [

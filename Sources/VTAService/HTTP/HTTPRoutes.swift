@@ -240,14 +240,15 @@ struct HTTPRoutes: Sendable {
     }
     on(router, .post, "\(base)/unregister", needs: .infer, unregister)
     on(router, .post, "\(base)/region/:region/unregister", needs: .infer, unregister)
-    let cuda: Handler = { _ in
-      throw ServiceError(.unimplemented, "there is no CUDA shared memory here; use system shared memory")
+    let cuda = "/v2/cudasharedmemory"
+    for path in ["status", "region/:region/status"] {
+      on(router, .get, "\(cuda)/\(path)", needs: .infer) { _ in HTTPAnswer(json: [String]()) }
     }
-    for (method, path) in [
-      (HTTPRequest.Method.get, "status"), (.post, "unregister"), (.get, "region/:region/status"),
-      (.post, "region/:region/register"), (.post, "region/:region/unregister"),
-    ] {
-      on(router, method, "/v2/cudasharedmemory/\(path)", needs: .infer, cuda)
+    for path in ["unregister", "region/:region/unregister"] {
+      on(router, .post, "\(cuda)/\(path)", needs: .infer) { _ in HTTPAnswer() }
+    }
+    on(router, .post, "\(cuda)/region/:region/register", needs: .infer) { _ in
+      throw InferenceProtocol.noCUDA
     }
   }
 

@@ -65,6 +65,7 @@ extension InferenceProtocol {
       .with {
         $0.name = tensor.name
         $0.dataType = Self.dataType(tensor.dataType)
+        $0.format = tensor.shape.count == 4 ? .nchw : .none
         $0.dims = tensor.shape.dropFirst().map(Int64.init)
       }
     }

@@ -101,4 +101,7 @@ extension InferenceProtocol {
     regions.unregister(request.name, for: caller)
     return .init()
   }
+
+  static let noCUDA = ServiceError(
+    .unimplemented, "there is no CUDA shared memory here; use system shared memory")
 }

@@ -123,6 +123,24 @@ struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol, CallAns
     try await reply(to: request, core.unregisterSharedMemory)
   }
 
+  func cudaSharedMemoryStatus(
+    request: ServerRequest<Inference_CudaSharedMemoryStatusRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Inference_CudaSharedMemoryStatusResponse> {
+    ServerResponse(message: .init())
+  }
+
+  func cudaSharedMemoryRegister(
+    request: ServerRequest<Inference_CudaSharedMemoryRegisterRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Inference_CudaSharedMemoryRegisterResponse> {
+    throw RPCError(InferenceProtocol.noCUDA)
+  }
+
+  func cudaSharedMemoryUnregister(
+    request: ServerRequest<Inference_CudaSharedMemoryUnregisterRequest>, context: ServerContext
+  ) async throws -> ServerResponse<Inference_CudaSharedMemoryUnregisterResponse> {
+    ServerResponse(message: .init())
+  }
+
   func traceSetting(
     request: ServerRequest<Inference_TraceSettingRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_TraceSettingResponse> {
