@@ -241,14 +241,13 @@ struct HTTPRoutes: Sendable {
     on(router, .post, "\(base)/unregister", needs: .infer, unregister)
     on(router, .post, "\(base)/region/:region/unregister", needs: .infer, unregister)
     let cuda = "/v2/cudasharedmemory"
-    for path in ["status", "region/:region/status"] {
-      on(router, .get, "\(cuda)/\(path)", needs: .infer) { _ in HTTPAnswer(json: [String]()) }
-    }
-    for path in ["unregister", "region/:region/unregister"] {
-      on(router, .post, "\(cuda)/\(path)", needs: .infer) { _ in HTTPAnswer() }
-    }
-    on(router, .post, "\(cuda)/region/:region/register", needs: .infer) { _ in
-      throw InferenceProtocol.noCUDA
+    // Triton's examples begin by giving back all regions, of which there are none.
+    on(router, .post, "\(cuda)/unregister", needs: .infer) { _ in HTTPAnswer() }
+    for (method, path) in [
+      (HTTPRequest.Method.get, "status"), (.get, "region/:region/status"),
+      (.post, "region/:region/register"), (.post, "region/:region/unregister"),
+    ] {
+      on(router, method, "\(cuda)/\(path)", needs: .infer) { _ in throw InferenceProtocol.noCUDA }
     }
   }
 

@@ -126,7 +126,7 @@ struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol, CallAns
   func cudaSharedMemoryStatus(
     request: ServerRequest<Inference_CudaSharedMemoryStatusRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_CudaSharedMemoryStatusResponse> {
-    ServerResponse(message: .init())
+    throw RPCError(InferenceProtocol.noCUDA)
   }
 
   func cudaSharedMemoryRegister(
@@ -138,7 +138,9 @@ struct InferenceService: Inference_GRPCInferenceService.ServiceProtocol, CallAns
   func cudaSharedMemoryUnregister(
     request: ServerRequest<Inference_CudaSharedMemoryUnregisterRequest>, context: ServerContext
   ) async throws -> ServerResponse<Inference_CudaSharedMemoryUnregisterResponse> {
-    ServerResponse(message: .init())
+    // Triton's examples begin by giving back all regions, of which there are none.
+    guard request.message.name.isEmpty else { throw RPCError(InferenceProtocol.noCUDA) }
+    return ServerResponse(message: .init())
   }
 
   func traceSetting(
