@@ -31,11 +31,12 @@ final class DirectCall: IncomingCall {
   }
 
   func expire() {
-    let hasMoreToCome =
-      switch state {
-      case .receiving: true
-      case .answering, .ended: false
-      }
+    let hasMoreToCome: Bool
+    switch state {
+    case .receiving: hasMoreToCome = true
+    case .answering: hasMoreToCome = false
+    case .ended: return
+    }
     end()
     stream.fail(.deadlinePassed, hasMoreToCome: hasMoreToCome)
   }
@@ -101,9 +102,7 @@ extension DirectCall {
     let work: @Sendable () async -> Void = { [call, caller = context.caller, messages = context.messages] in
       let result: Result<ByteBuffer, ServiceError>
       do {
-        let message = try received.take().map(messages.decompressed)
-        if let message { try messages.share.grow(to: message.count) }
-        result = .success(try await call.answer(Handover(message?.message ?? ByteBuffer()), caller))
+        result = .success(try await call.answer(try Self.message(received, messages), caller))
       } catch {
         result = .failure(ServiceError(error))
       }
@@ -119,6 +118,16 @@ extension DirectCall {
       ? Task.immediate(executorPreference: stream.connection.executor, operation: work)
       : Task(executorPreference: globalConcurrentExecutor, operation: work)
     if case .answering = state { state = .answering(task) }
+  }
+
+  /// Leaves no reference to the message behind, which the call gives up as soon as it is decoded.
+  private static func message(
+    _ received: Handover<FramedMessage>, _ messages: IncomingMessages
+  ) throws(ServiceError) -> Handover<ByteBuffer> {
+    guard let framed = received.take() else { return Handover(ByteBuffer()) }
+    let message = try messages.decompressed(framed).message
+    try messages.share.grow(to: message.readableBytes)
+    return Handover(message)
   }
 
   private func finish(_ result: Result<ByteBuffer, ServiceError>) {

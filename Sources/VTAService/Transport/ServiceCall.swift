@@ -155,6 +155,7 @@ extension ServiceCall {
     stream.sendHeaders()
     stream.connection.flush()
   }
+
   private func finish(_ status: Status) {
     let (hasMoreToCome, stream) = (!hasReceivedAll, stream)
     end()
