@@ -15,8 +15,8 @@ import pytest
 import tritonclient.http as triton
 from prometheus_client.parser import text_string_to_metric_families
 
-from programs import running
-from test_http import free_port, image_input, status_of
+# `client` and `port` are fixtures.
+from test_http import client, image_input, port, serving, status_of
 
 PAIRS = list(itertools.product((None, "deflate", "gzip"), repeat=2))
 MIB = 1 << 20
@@ -28,23 +28,8 @@ def daemon_and_port(digits_module, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compression")
     (folder / "models").mkdir()
     shutil.copy(digits_module, folder / "models/digits.vtab")
-    port = free_port()
-    config = {"max_message_bytes": LIMIT, "http": {"port": port, "loopback_infer": True}}
-    (folder / "vtad.json").write_text(json.dumps(config))
-    with running("--config", folder / "vtad.json", models=folder / "models") as daemon:
-        yield daemon, port
-        assert daemon.is_running()
-
-
-@pytest.fixture(scope="module")
-def port(daemon_and_port):
-    return daemon_and_port[1]
-
-
-@pytest.fixture
-def client(port):
-    with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
-        yield client
+    with serving(folder, folder / "models", {"max_message_bytes": LIMIT}, loopback_infer=True) as pair:
+        yield pair
 
 
 def ask(port, path, headers=None, body=None, method=None):

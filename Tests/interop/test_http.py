@@ -25,11 +25,11 @@ def free_port():
 
 
 @contextlib.contextmanager
-def serving(folder, models, **keys):
-    """A daemon with a configuration; gives it and the port of 127.0.0.1."""
+def serving(folder, models, options={}, **keys):
+    """A daemon with these keys of `http`, and others; gives it and the port of 127.0.0.1."""
     port = free_port()
     config = folder / "vtad.json"
-    config.write_text(json.dumps({"http": {"port": port, **keys}}))
+    config.write_text(json.dumps({"http": {"port": port, **keys}, **options}))
     with running("--config", config, models=models) as daemon:
         yield daemon, port
         assert daemon.is_running()

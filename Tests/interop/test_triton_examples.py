@@ -4,7 +4,6 @@ asking that they show, written anew. What is about sequences, ensembles, strings
 import asyncio
 import base64
 import contextlib
-import json
 import pathlib
 import queue
 import shutil
@@ -23,8 +22,8 @@ import tritonclient.utils.shared_memory as shm
 from tritonclient.grpc.auth import BasicAuth
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
-from programs import DIGITS, running
-from test_http import free_port
+from programs import DIGITS
+from test_http import serving
 
 DEADLINE = 60
 PATIENCE = {"client_timeout": DEADLINE}
@@ -35,11 +34,8 @@ def daemon_and_port(digits_module, tmp_path_factory):
     folder = tmp_path_factory.mktemp("examples")
     (folder / "models").mkdir()
     shutil.copy(digits_module, folder / "models/digits.vtab")
-    port = free_port()
-    (folder / "vtad.json").write_text(json.dumps({"http": {"port": port, "loopback_infer": True}}))
-    with running("--config", folder / "vtad.json", models=folder / "models") as daemon:
-        yield daemon, port
-        assert daemon.is_running()
+    with serving(folder, folder / "models", loopback_infer=True) as pair:
+        yield pair
 
 
 @pytest.fixture(scope="module")

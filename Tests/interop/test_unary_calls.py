@@ -22,7 +22,7 @@ import pytest
 from tritonclient.grpc import service_pb2 as messages
 
 from programs import running
-from test_http import free_port
+from test_http import serving
 from test_triton_client import raw_request
 
 OK, CANCELLED, INVALID, DEADLINE, EXHAUSTED, UNIMPLEMENTED, INTERNAL = 0, 1, 3, 4, 8, 12, 13
@@ -489,11 +489,8 @@ def test_memory_of_requests(digits_module, tmp_path):
     limit = 8 << 20
     (tmp_path / "models").mkdir()
     shutil.copy(digits_module, tmp_path / "models" / "digits.vtab")
-    port = free_port()
-    (tmp_path / "vtad.json").write_text(
-        json.dumps({"quota": {"request_bytes": limit}, "http": {"port": port, "loopback_infer": True}})
-    )
-    with running("--config", tmp_path / "vtad.json", models=tmp_path / "models") as daemon:
+    options = {"quota": {"request_bytes": limit}}
+    with serving(tmp_path, tmp_path / "models", options, loopback_infer=True) as (daemon, port):
         connection = Connection(daemon.socket)
         small, large = framed(request()), framed(request(20_000))
         assert limit / 2 < len(large) < limit
@@ -530,7 +527,6 @@ def test_memory_of_requests(digits_module, tmp_path):
         connection.send()
         for samples in (40_000, 20_000):
             expect_right(connection.ask(framed(request(samples))))
-        assert daemon.is_running()
 
 
 def test_clients_that_do_not_go(digits_module, tmp_path):

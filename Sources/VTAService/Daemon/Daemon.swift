@@ -85,8 +85,7 @@ package final class Daemon: Sendable {
     let local = transport(.socket(socket.descriptor))
     let addresses = try NetworkAddresses(
       configuration: configuration, core: core, transport: transport, connections: connections,
-      memory: memory,
-      live: live, logger: logger
+      memory: memory, live: live, logger: logger
     ).addresses(rpc: services)
     let readiness = ReadinessService(
       listening: [{ await local.isListening }] + addresses.map(\.isListening), models: models,

@@ -75,3 +75,14 @@ struct HTTPAnswer: Sendable {
     ).plainResponse
   }
 }
+
+/// A refusal as HTTP knows it.
+struct HTTPRefusal: Error, Equatable {
+  let status: HTTPResponse.Status
+  let sentence: String
+
+  init(_ status: HTTPResponse.Status, _ sentence: String) {
+    self.status = status
+    self.sentence = sentence
+  }
+}

@@ -51,17 +51,6 @@ struct AcceptedCoding: Equatable, Sendable {
   static func withoutPrefix(_ name: String) -> String { name == "x-gzip" ? "gzip" : name }
 }
 
-/// A refusal as HTTP knows it.
-struct HTTPRefusal: Error, Equatable {
-  let status: HTTPResponse.Status
-  let sentence: String
-
-  init(_ status: HTTPResponse.Status, _ sentence: String) {
-    self.status = status
-    self.sentence = sentence
-  }
-}
-
 extension MessageCompression {
   /// - Parameter field: `Content-Encoding` of a request (RFC 9110, section 8.4), `nil` if it has none.
   /// - Throws: ``HTTPRefusal`` if the coding is not known, or if there are several.

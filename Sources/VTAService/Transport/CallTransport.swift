@@ -93,7 +93,12 @@ final class CallTransport: ServerTransport {
       try? await listener.closeFuture.get()
       while let channel = state.withLock({ $0.open.values.first }) { try? await channel.closeFuture.get() }
     } onCancel: {
-      for channel in state.withLock({ Array($0.open.values) }) + [listener] { channel.close(promise: nil) }
+      let open = state.withLock { state in
+        // One that is being accepted is closed too.
+        state.isQuiescing = true
+        return Array(state.open.values)
+      }
+      for channel in open + [listener] { channel.close(promise: nil) }
     }
   }
 
